@@ -1,0 +1,68 @@
+"""The ClickHouse tables as data: columns, order and projection, each with its reason.
+
+`events` is the only truth about usage. The rolling aggregates are a projection of it: written in the same
+part, atomically, so they cannot drift from the events.
+"""
+
+EVENTS_TABLE = "events"
+
+CREATE_EVENTS = """
+CREATE TABLE IF NOT EXISTS events
+(
+    organization_id            LowCardinality(String),
+    external_subscription_id   String,
+    code                       LowCardinality(String),
+    timestamp                  DateTime64(6, 'UTC'),
+    transaction_id             String,
+    event_id                   UUID                     COMMENT 'hash of its identity',
+    fingerprint                UInt64                   COMMENT 'hash of what the producer said',
+    properties                 String                   COMMENT 'JSON object as accepted' CODEC(ZSTD(1)),
+    precise_total_amount_cents Nullable(Decimal(38, 15)),
+    evaluation                 LowCardinality(String)   COMMENT 'the metric version it was evaluated by',
+    value                      Nullable(Decimal(38, 18)) COMMENT 'NULL: does not enter the aggregation',
+    identity                   String                   COMMENT 'what a unique count counts',
+    dimensions                 Map(LowCardinality(String), String) COMMENT 'filter and pricing group keys',
+    ingested_at                DateTime64(6, 'UTC'),
+    kafka_partition            Int32,
+    kafka_offset               Int64,
+    kafka_line                 Int32,
+    inserted_at                DateTime64(6, 'UTC')     DEFAULT now64(6),
+    INDEX by_position (kafka_partition, kafka_offset) TYPE minmax GRANULARITY 4,
+    INDEX by_transaction transaction_id TYPE bloom_filter(0.01) GRANULARITY 4,
+    PROJECTION usage_hourly
+    (
+        SELECT
+            organization_id, external_subscription_id, code, evaluation, dimensions, toStartOfHour(timestamp),
+            count(), count(value), sum(toDecimal256(value, 18)), max(value), countIf(value < 0),
+            argMaxIf(value, (timestamp, ingested_at, transaction_id), value IS NOT NULL),
+            uniqExact(identity), sum(toDecimal256(precise_total_amount_cents, 15))
+        GROUP BY
+            organization_id, external_subscription_id, code, evaluation, dimensions, toStartOfHour(timestamp)
+    )
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(timestamp)
+ORDER BY (organization_id, external_subscription_id, code, timestamp)
+SETTINGS non_replicated_deduplication_window = 1000
+"""
+
+_USAGE_VIEW = """
+CREATE OR REPLACE VIEW usage_{grain} AS
+SELECT
+    organization_id, external_subscription_id, code, dimensions, {bucket}(timestamp) AS {column},
+    count(value) AS events_count, sum(toDecimal256(value, 18)) AS units_sum, max(value) AS units_max,
+    uniqExact(identity) AS identities
+FROM events
+GROUP BY organization_id, external_subscription_id, code, dimensions, {column}
+"""
+
+CREATE_USAGE_HOURLY = _USAGE_VIEW.format(grain="hourly", bucket="toStartOfHour", column="hour")
+CREATE_USAGE_DAILY = _USAGE_VIEW.format(grain="daily", bucket="toStartOfDay", column="day")
+
+CREATE_STATEMENTS = (CREATE_EVENTS, CREATE_USAGE_HOURLY, CREATE_USAGE_DAILY)
+"""Run in this order; each is idempotent."""
+
+INSERT_SETTINGS = {
+    "max_partitions_per_insert_block": "0",  # a backfill spreads over many months; ingest bounds the span
+    "async_insert": "0",  # an acknowledged insert is in a part
+}

@@ -1,0 +1,239 @@
+"""The event: its identity, its place in the stream, and its line in a pack.
+
+A record of the topic `usage.events` is a *pack*: one or more events of one partition, one JSON object a line.
+Everything that makes an event *the same* event is decided here and nowhere else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import blake2b
+from uuid import UUID
+
+import msgspec
+
+from schemas.errors import PoisonEvent
+from schemas.time_text import format_epoch_seconds, parse_epoch_seconds
+
+PropertyValue = str | int | Decimal | bool | None | list[object] | dict[str, object]
+Properties = dict[str, PropertyValue]
+
+MAX_IDENTIFIER_CHARS = 255
+"""Bound of `transaction_id`, `external_subscription_id` and `code`."""
+MAX_VALUE_INTEGER_DIGITS = 18
+MAX_VALUE_DECIMALS = 18
+"""A quantity is below 10^18 and has at most 18 decimals: what the store keeps exactly, with room to sum."""
+MAX_AMOUNT_DECIMALS = 15
+"""Decimals of `precise_total_amount_cents`."""
+
+
+class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a pack, as any producer may write it.
+
+    `timestamp` and `ingested_at` are seconds since the epoch in decimal text; cut at the microsecond. An event
+    that was sent without a timestamp has both equal. `external_subscription_id` is "" when it was not given.
+    """
+
+    organization_id: str
+    external_subscription_id: str = ""
+    transaction_id: str
+    code: str
+    timestamp: str
+    properties: msgspec.Raw = msgspec.Raw(b"{}")
+    precise_total_amount_cents: str | None = None
+    ingested_at: str | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted event, ready to be published or counted.
+
+    Units: `timestamp_us` and `ingested_at_us` are microseconds since the epoch, UTC.
+    `properties_json` is a JSON object with sorted keys and plain numbers, as ingest writes it.
+    `fingerprint` tells whether a repeat of `event_id` carries the same content.
+    """
+
+    organization_id: str
+    external_subscription_id: str
+    transaction_id: str
+    code: str
+    timestamp_us: int
+    properties_json: bytes
+    precise_total_amount_cents: Decimal | None
+    ingested_at_us: int
+    event_id: bytes
+    fingerprint: int
+
+    @property
+    def uuid(self) -> UUID:
+        """The event's public id: its identity hash."""
+        return UUID(bytes=self.event_id)
+
+
+class Outcome(StrEnum):
+    """What became of a published event."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    """A duplicate whose content differs from the first one; the first one stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where an event stands in the stream: `line` counts from 0 inside the record at `offset`."""
+
+    partition: int
+    offset: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionedEvent:
+    """An event and where it stands."""
+
+    position: Position
+    event: Event
+
+
+def event_identity(organization_id: str, external_subscription_id: str, transaction_id: str) -> bytes:
+    """The 16 bytes that make an event the same event; never its timestamp, so a retry cannot bill twice.
+
+    Each part is framed by its length: "a-b" + "c" differs from "a" + "b-c".
+    """
+    digest = blake2b(digest_size=16)
+    for part in (organization_id, external_subscription_id, transaction_id):
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return digest.digest()
+
+
+def content_fingerprint(
+    code: str, timestamp_us: int | None, properties_json: bytes, precise_total_amount_cents: Decimal | None
+) -> int:
+    """63 bits over what the producer said; `timestamp_us` is None when it gave no timestamp."""
+    digest = blake2b(digest_size=8)
+    amount = "" if precise_total_amount_cents is None else str(precise_total_amount_cents)
+    stamp = "" if timestamp_us is None else str(timestamp_us)
+    digest.update(f"{code}\0{stamp}\0{amount}\0".encode())
+    digest.update(properties_json)
+    return int.from_bytes(digest.digest(), "big") >> 1
+
+
+def make_event(
+    *,
+    organization_id: str,
+    external_subscription_id: str,
+    transaction_id: str,
+    code: str,
+    timestamp_us: int | None,
+    properties_json: bytes,
+    precise_total_amount_cents: Decimal | None,
+    ingested_at_us: int,
+) -> Event:
+    """Build an event with its identity and fingerprint; without `timestamp_us` it happened when it arrived."""
+    return Event(
+        organization_id=organization_id,
+        external_subscription_id=external_subscription_id,
+        transaction_id=transaction_id,
+        code=code,
+        timestamp_us=ingested_at_us if timestamp_us is None else timestamp_us,
+        properties_json=properties_json,
+        precise_total_amount_cents=precise_total_amount_cents,
+        ingested_at_us=ingested_at_us,
+        event_id=event_identity(organization_id, external_subscription_id, transaction_id),
+        fingerprint=content_fingerprint(code, timestamp_us, properties_json, precise_total_amount_cents),
+    )
+
+
+_line_encoder = msgspec.json.Encoder()
+_line_decoder = msgspec.json.Decoder(EventLine)
+_properties_decoder = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
+
+
+def encode_line(event: Event) -> bytes:
+    """The event as one JSON object, without a line break."""
+    amount = event.precise_total_amount_cents
+    return _line_encoder.encode(
+        EventLine(
+            organization_id=event.organization_id,
+            external_subscription_id=event.external_subscription_id,
+            transaction_id=event.transaction_id,
+            code=event.code,
+            timestamp=format_epoch_seconds(event.timestamp_us),
+            properties=msgspec.Raw(event.properties_json),
+            precise_total_amount_cents=None if amount is None else format(amount, "f"),
+            ingested_at=format_epoch_seconds(event.ingested_at_us),
+        )
+    )
+
+
+def encode_pack(lines: Iterable[bytes]) -> bytes:
+    """A record value: the lines, newline-delimited."""
+    return b"\n".join(lines)
+
+
+def decode_line(line: bytes, *, received_at_us: int) -> Event:
+    """Read one line of a pack, whoever produced it; `received_at_us` stands in for a missing `ingested_at`.
+
+    Raises: PoisonEvent for a line that is not an event.
+    """
+    try:
+        raw = _line_decoder.decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PoisonEvent("undecodable_event", str(error)) from error
+    if not (raw.organization_id and raw.transaction_id and raw.code):
+        raise PoisonEvent("missing_field", "organization_id, transaction_id and code must not be empty")
+    timestamp_us = _microseconds("timestamp", raw.timestamp)
+    ingested_at_us = _microseconds("ingested_at", raw.ingested_at) if raw.ingested_at else received_at_us
+    return make_event(
+        organization_id=raw.organization_id,
+        external_subscription_id=raw.external_subscription_id,
+        transaction_id=raw.transaction_id,
+        code=raw.code,
+        timestamp_us=None if timestamp_us == ingested_at_us else timestamp_us,
+        properties_json=bytes(raw.properties),
+        precise_total_amount_cents=_amount(raw.precise_total_amount_cents),
+        ingested_at_us=ingested_at_us,
+    )
+
+
+def decode_properties(properties_json: bytes) -> dict[str, object]:
+    """The properties with exact numbers (`Decimal`, never a float).
+
+    Raises: PoisonEvent when they are not a JSON object.
+    """
+    try:
+        return _properties_decoder.decode(properties_json)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PoisonEvent("undecodable_properties", str(error)) from error
+
+
+def _microseconds(field: str, text: str) -> int:
+    micros = parse_epoch_seconds(text)
+    if micros is None:
+        raise PoisonEvent("invalid_timestamp", f"{field} {text[:40]!r} is not seconds since the epoch")
+    return micros
+
+
+def _amount(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    amount = parse_quantity(text, decimals=MAX_AMOUNT_DECIMALS)
+    if amount is None:
+        raise PoisonEvent("invalid_amount", f"precise_total_amount_cents {text[:40]!r}")
+    return amount
+
+
+def parse_quantity(text: str, *, decimals: int = MAX_VALUE_DECIMALS) -> Decimal | None:
+    """The exact decimal of plain text like `-12.5`, or None when it is none or passes the documented bounds."""
+    body = text[1:] if text.startswith("-") else text
+    whole, point, fraction = body.partition(".")
+    if not (whole.isascii() and whole.isdigit()):
+        return None
+    if point and not (fraction.isascii() and fraction.isdigit()):
+        return None
+    if len(whole.lstrip("0")) > MAX_VALUE_INTEGER_DIGITS or len(fraction.rstrip("0")) > decimals:
+        return None
+    return Decimal(text)

@@ -1,0 +1,68 @@
+"""Every setting of every process, from the environment (`MILLRACE_*`)."""
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One class for all processes, so a name means the same everywhere; each reads what it needs."""
+
+    model_config = SettingsConfigDict(env_prefix="MILLRACE_", extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address the HTTP API listens on.")
+    port: int = Field(3000, ge=0, le=65535, description="Port of the HTTP API; 0 takes a free one.")
+    api_key: SecretStr | None = Field(None, description="API key of the first organization; made when absent.")
+    organization_name: str = Field("Millrace", description="Name of the first organization.")
+    data_dir: Path = Field(Path("data"), description="Embedded mode: where everything is kept.")
+    test_clock: datetime | None = Field(
+        None, description="Embedded mode: start a clock that only moves when told."
+    )
+
+    clickhouse_http_port: int = Field(
+        8123, ge=0, le=65535, description="Embedded mode: port of the ClickHouse HTTP interface."
+    )
+    clickhouse_http_user: str = Field(
+        "default", description="Embedded mode: user of the ClickHouse HTTP interface."
+    )
+    clickhouse_http_password: SecretStr | None = Field(
+        None, description="Embedded mode: its password; made when absent."
+    )
+    clickhouse_http_writable: bool = Field(
+        False, description="Embedded mode: let the ClickHouse HTTP interface write."
+    )
+
+    database_url: str = Field(
+        "sqlite:///data/catalog.sqlite", description="Catalog: postgresql+psycopg:// or sqlite:///"
+    )
+    clickhouse_url: str = Field(
+        "http://default:@127.0.0.1:8123/millrace",
+        description="Cluster: http://user:password@host:port/database",
+    )
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Cluster: Kafka brokers.")
+    usage_events_topic: str = Field("usage.events", description="Topic of accepted events.")
+    dead_letter_topic: str = Field("usage.dead_letter", description="Topic of events that can never be counted.")
+    aggregator_group: str = Field("millrace-aggregator", description="Consumer group of the aggregator.")
+    usage_events_partitions: int = Field(12, ge=1, le=1024, description="Partitions a new topic gets.")
+    kafka_replication_factor: int = Field(1, ge=1, le=9, description="Replicas a new topic gets.")
+    index_dir: Path = Field(Path("data/index"), description="Directory of the aggregator's dedup index.")
+
+    batch_events_max: int = Field(10_000, ge=1, le=100_000, description="Events a batch request may hold.")
+    body_bytes_max: int = Field(8_000_000, ge=1024, description="Bytes a request to ingest may have.")
+    pack_linger_ms: int = Field(5, ge=0, le=1000, description="How long ingest gathers events into packs.")
+    pack_events_max: int = Field(1_000, ge=1, le=50_000, description="Events a pack may hold.")
+    dedup_window_events: int = Field(1_000_000, ge=0, description="Ids the ingest window remembers.")
+    dedup_window_seconds: int = Field(3_600, ge=0, description="How long the ingest window remembers an id.")
+    publish_timeout_seconds: float = Field(10.0, gt=0, description="How long ingest waits for the broker's ack.")
+    catalog_refresh_seconds: float = Field(
+        1.0, gt=0, description="How often the catalog is looked at for changes."
+    )
+
+    flush_events_max: int = Field(50_000, ge=1, description="Events the aggregator inserts at once.")
+    flush_seconds_max: float = Field(0.5, gt=0, description="How long the aggregator gathers before it inserts.")
+    scheduler_seconds: float = Field(1.0, gt=0, description="How often due billing jobs are looked for.")
+    metrics_port: int = Field(6066, ge=0, le=65535, description="Aggregator: port of /health and /metrics.")
+    log_format: str = Field("console", pattern="^(console|json)$", description="console or json")
+    log_level: str = Field("info", description="Lowest level that is logged.")
