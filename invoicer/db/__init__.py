@@ -1,0 +1,35 @@
+"""The catalog and the invoices at rest: SQLAlchemy models on PostgreSQL, or SQLite embedded.
+
+Every model is imported here, so that metadata is complete wherever one of them is used.
+"""
+
+from invoicer.db.base import Base
+from invoicer.db.customers import Customer, CustomerMetadata
+from invoicer.db.fees import Fee, FeeAppliedTax
+from invoicer.db.invoices import BillingPeriod, Invoice, InvoiceAppliedTax, InvoiceMetadata
+from invoicer.db.metrics import BillableMetric
+from invoicer.db.organizations import ApiKey, CatalogSnapshotRow, Organization
+from invoicer.db.plans import Charge, ChargeFilter, Plan
+from invoicer.db.subscriptions import Subscription
+from invoicer.db.taxes import Tax
+
+__all__ = [
+    "ApiKey",
+    "Base",
+    "BillableMetric",
+    "BillingPeriod",
+    "CatalogSnapshotRow",
+    "Charge",
+    "ChargeFilter",
+    "Customer",
+    "CustomerMetadata",
+    "Fee",
+    "FeeAppliedTax",
+    "Invoice",
+    "InvoiceAppliedTax",
+    "InvoiceMetadata",
+    "Organization",
+    "Plan",
+    "Subscription",
+    "Tax",
+]
