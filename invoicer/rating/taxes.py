@@ -1,0 +1,156 @@
+"""Taxes of fees and of an invoice: which apply, on what base, and what is rounded when."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from invoicer.rating.arithmetic import PERCENT, ZERO, divide_half_up, exact_arithmetic, round_half_up
+
+TAXES_RATE_PLACES = 5
+
+
+@dataclass(frozen=True)
+class Tax:
+    """A tax as it stands when it is applied. `rate` in percent, ≥ 0; `code` is unique."""
+
+    code: str
+    rate: Decimal
+
+
+@dataclass(frozen=True)
+class TaxableFee:
+    """A fee about to be taxed. `precise_coupons` is the coupon part taken off it, in minor units."""
+
+    amount_cents: int
+    precise_coupons: Decimal
+    taxes: tuple[Tax, ...]
+
+    @property
+    def base(self) -> Decimal:
+        """What is taxed: the amount less the coupons, in minor units, unrounded."""
+        return self.amount_cents - self.precise_coupons
+
+
+@dataclass(frozen=True)
+class AppliedTax:
+    """One tax on a fee or an invoice. Minor units; `fees_amount_cents` is the base it was taken from."""
+
+    tax: Tax
+    fees_amount_cents: int
+    amount_cents: int
+
+
+@dataclass(frozen=True)
+class FeeTaxAmounts:
+    """The totals of a taxed fee, in minor units.
+
+    Bounds:  `total_amount_cents` is amount plus taxes, coupons not deducted; the applied taxes are rounded
+             one by one and may not add up to `taxes_amount_cents`.
+    """
+
+    applied_taxes: tuple[AppliedTax, ...]
+    taxes_rate: Decimal
+    taxes_amount_cents: int
+    precise_taxes_amount_cents: Decimal
+    sub_total_excluding_taxes_amount_cents: int
+    total_amount_cents: int
+
+
+@dataclass(frozen=True)
+class InvoiceTaxAmounts:
+    """The totals of an invoice up to its taxes, in minor units; credit notes and wallets come after.
+
+    Bounds:  the applied taxes are rounded one by one and may not add up to `taxes_amount_cents`.
+    """
+
+    fees_amount_cents: int
+    sub_total_excluding_taxes_amount_cents: int
+    applied_taxes: tuple[AppliedTax, ...]
+    taxes_rate: Decimal
+    taxes_amount_cents: int
+    sub_total_including_taxes_amount_cents: int
+
+
+def taxes_of_first_level(levels: Iterable[Sequence[Tax]]) -> tuple[Tax, ...]:
+    """The taxes of the first level that has any; levels never mix.
+
+    Bounds:  levels in order: explicit codes, then the charge or add-on, the plan, the customer, the billing
+             entity.
+    Source:  Lago taxes, hierarchy.
+    """
+    return next((tuple(taxes) for taxes in levels if taxes), ())
+
+
+@exact_arithmetic()
+def tax_fee(fee: TaxableFee) -> FeeTaxAmounts:
+    """Tax one fee on its amount less coupons; no tax is taken on another.
+
+    Rounds:  the sum of the taxes once, each applied tax on its own, both half away from zero.
+    Source:  Lago invoices, fee totals.
+    """
+    taxes_rate = sum((tax.rate for tax in fee.taxes), ZERO)
+    precise_taxes = fee.base * taxes_rate / PERCENT
+    taxes_amount_cents = int(round_half_up(precise_taxes))
+    return FeeTaxAmounts(
+        applied_taxes=tuple(_apply(tax, fee.base) for tax in fee.taxes),
+        taxes_rate=taxes_rate,
+        taxes_amount_cents=taxes_amount_cents,
+        precise_taxes_amount_cents=precise_taxes,
+        sub_total_excluding_taxes_amount_cents=int(round_half_up(fee.base)),
+        total_amount_cents=fee.amount_cents + taxes_amount_cents,
+    )
+
+
+@exact_arithmetic()
+def tax_invoice(
+    fees: Sequence[TaxableFee],
+    *,
+    coupons_amount_cents: int = 0,
+    progressive_billing_credit_amount_cents: int = 0,
+) -> InvoiceTaxAmounts:
+    """Tax the fees of an invoice together.
+
+    Rounds:  the taxes of all fees are summed unrounded, then rounded once; each applied tax on its own;
+             the rate at 5 decimals. All half away from zero.
+    Source:  Lago invoices, order of computation.
+    """
+    fees_amount_cents = sum(fee.amount_cents for fee in fees)
+    sub_total = fees_amount_cents - progressive_billing_credit_amount_cents - coupons_amount_cents
+    bases = _bases_by_tax(fees)
+    precise_taxes = sum((base * tax.rate / PERCENT for tax, base in bases.items()), ZERO)
+    taxes_amount_cents = int(round_half_up(precise_taxes))
+    return InvoiceTaxAmounts(
+        fees_amount_cents=fees_amount_cents,
+        sub_total_excluding_taxes_amount_cents=sub_total,
+        applied_taxes=tuple(_apply(tax, base) for tax, base in bases.items()),
+        taxes_rate=_invoice_taxes_rate(fees, bases, sub_total),
+        taxes_amount_cents=taxes_amount_cents,
+        sub_total_including_taxes_amount_cents=sub_total + taxes_amount_cents,
+    )
+
+
+def _bases_by_tax(fees: Sequence[TaxableFee]) -> dict[Tax, Decimal]:
+    bases: dict[Tax, Decimal] = {}
+    for fee in fees:
+        for tax in fee.taxes:
+            bases[tax] = bases.get(tax, ZERO) + fee.base
+    return bases
+
+
+def _apply(tax: Tax, base: Decimal) -> AppliedTax:
+    return AppliedTax(
+        tax=tax,
+        fees_amount_cents=int(round_half_up(base)),
+        amount_cents=int(round_half_up(base * tax.rate / PERCENT)),
+    )
+
+
+def _invoice_taxes_rate(fees: Sequence[TaxableFee], bases: dict[Tax, Decimal], sub_total: int) -> Decimal:
+    """The average rate, weighted by what each tax was taken from, or by fees where nothing is due."""
+    if not fees:
+        return ZERO
+    if sub_total:
+        weighted = sum((tax.rate * base for tax, base in bases.items()), ZERO)
+        return divide_half_up(weighted, sub_total, TAXES_RATE_PLACES)
+    weighted = sum((tax.rate for fee in fees for tax in fee.taxes), ZERO)
+    return divide_half_up(weighted, len(fees), TAXES_RATE_PLACES)
