@@ -5,6 +5,11 @@ part, atomically, so they cannot drift from the events.
 """
 
 EVENTS_TABLE = "events"
+DEAD_LETTERS_TABLE = "dead_letters"
+
+PROJECTION_SETTINGS = "optimize_functions_to_subcolumns = 0"
+"""Every query that may use `usage_hourly` runs with it: ClickHouse otherwise reads `count(value)` and
+`dimensions['key']` from subcolumns, which the projection does not have, and falls back to the events."""
 
 CREATE_EVENTS = """
 CREATE TABLE IF NOT EXISTS events
@@ -35,7 +40,7 @@ CREATE TABLE IF NOT EXISTS events
             organization_id, external_subscription_id, code, evaluation, dimensions, toStartOfHour(timestamp),
             count(), count(value), sum(toDecimal256(value, 18)), max(value), countIf(value < 0),
             argMaxIf(value, (timestamp, ingested_at, transaction_id), value IS NOT NULL),
-            uniqExact(identity), sum(toDecimal256(precise_total_amount_cents, 15))
+            uniqExactState(identity), sumIf(toDecimal256(precise_total_amount_cents, 15), value IS NOT NULL)
         GROUP BY
             organization_id, external_subscription_id, code, evaluation, dimensions, toStartOfHour(timestamp)
     )
@@ -51,16 +56,45 @@ CREATE OR REPLACE VIEW usage_{grain} AS
 SELECT
     organization_id, external_subscription_id, code, dimensions, {bucket}(timestamp) AS {column},
     count(value) AS events_count, sum(toDecimal256(value, 18)) AS units_sum, max(value) AS units_max,
-    uniqExact(identity) AS identities
+    finalizeAggregation(uniqExactState(identity)) AS identities
 FROM events
 GROUP BY organization_id, external_subscription_id, code, dimensions, {column}
+SETTINGS {settings}
 """
 
-CREATE_USAGE_HOURLY = _USAGE_VIEW.format(grain="hourly", bucket="toStartOfHour", column="hour")
-CREATE_USAGE_DAILY = _USAGE_VIEW.format(grain="daily", bucket="toStartOfDay", column="day")
+CREATE_USAGE_HOURLY = _USAGE_VIEW.format(
+    grain="hourly", bucket="toStartOfHour", column="hour", settings=PROJECTION_SETTINGS
+)
+CREATE_USAGE_DAILY = _USAGE_VIEW.format(
+    grain="daily", bucket="toStartOfDay", column="day", settings=PROJECTION_SETTINGS
+)
 
-CREATE_STATEMENTS = (CREATE_EVENTS, CREATE_USAGE_HOURLY, CREATE_USAGE_DAILY)
+CREATE_DEAD_LETTERS = """
+CREATE TABLE IF NOT EXISTS dead_letters
+(
+    original        String                COMMENT 'the bytes as received',
+    topic           LowCardinality(String) COMMENT 'empty when there was no broker',
+    kafka_partition Int32,
+    kafka_offset    Int64,
+    kafka_line      Int32,
+    code            LowCardinality(String) COMMENT 'stable; what went wrong',
+    reason          String                COMMENT 'the same for people',
+    inserted_at     DateTime64(6, 'UTC')  DEFAULT now64(6)
+)
+ENGINE = MergeTree
+ORDER BY (kafka_partition, kafka_offset, kafka_line)
+SETTINGS non_replicated_deduplication_window = 1000
+"""
+"""Embedded mode only: with a broker, dead letters go to its topic."""
+
+CREATE_STATEMENTS = (CREATE_EVENTS, CREATE_USAGE_HOURLY, CREATE_USAGE_DAILY, CREATE_DEAD_LETTERS)
 """Run in this order; each is idempotent."""
+
+DURABLE_SETTINGS = tuple(
+    f"ALTER TABLE {table} MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1"
+    for table in (EVENTS_TABLE, DEAD_LETTERS_TABLE)
+)
+"""Embedded mode: what was acknowledged survives a power cut, not only the end of the process."""
 
 INSERT_SETTINGS = {
     "max_partitions_per_insert_block": "0",  # a backfill spreads over many months; ingest bounds the span

@@ -150,6 +150,8 @@ def make_event(
 _line_encoder = msgspec.json.Encoder()
 _line_decoder = msgspec.json.Decoder(EventLine)
 _properties_decoder = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError)
+"""What the decoder raises: no JSON, no UTF-8, nested past the stack, an exponent no Decimal can have."""
 
 
 def encode_line(event: Event) -> bytes:
@@ -181,7 +183,7 @@ def decode_line(line: bytes, *, received_at_us: int) -> Event:
     """
     try:
         raw = _line_decoder.decode(line)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _NOT_JSON as error:
         raise PoisonEvent("undecodable_event", str(error)) from error
     if not (raw.organization_id and raw.transaction_id and raw.code):
         raise PoisonEvent("missing_field", "organization_id, transaction_id and code must not be empty")
@@ -206,7 +208,7 @@ def decode_properties(properties_json: bytes) -> dict[str, object]:
     """
     try:
         return _properties_decoder.decode(properties_json)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _NOT_JSON as error:
         raise PoisonEvent("undecodable_properties", str(error)) from error
 
 

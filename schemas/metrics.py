@@ -15,6 +15,8 @@ from schemas.expression import Expression, ExpressionError, parse_expression
 from schemas.time_text import epoch_decimal
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_PLAIN_DIGITS_MAX = 400
+"""Every binary double fits; `1e999999999`, which takes a gigabyte to write out, does not."""
 NO_IDENTITY = "\0"
 """Stands for a missing property where identities are counted; no accepted property can hold a NUL."""
 NOT_EVALUATED = ""
@@ -147,7 +149,10 @@ def numeric_value(text: str | None) -> Decimal | None:
 
 
 def property_text(value: object) -> str | None:
-    """A property as text, the form in which properties are compared; None when it is missing or null."""
+    """A property as text, the form in which properties are compared; None when it is missing or null.
+
+    Raises: PoisonEvent for a number whose plain notation would take more than 400 digits.
+    """
     match value:
         case None:
             return None
@@ -158,6 +163,8 @@ def property_text(value: object) -> str | None:
         case int():
             return str(value)
         case Decimal():
+            if abs(value.adjusted()) > _PLAIN_DIGITS_MAX:
+                raise PoisonEvent("number_out_of_range", f"{value} has too many digits")
             return format(value, "f")
         case _:
             return _nested_encoder.encode(value).decode()

@@ -111,6 +111,7 @@ def test_line_of_any_event_reads_back_as_the_event(
         (b"", "undecodable_event"),
         (b"{", "undecodable_event"),
         (b"[1]", "undecodable_event"),
+        (b'{"organization_id":"\xff"}', "undecodable_event"),
         (b'{"organization_id":"o","transaction_id":"t","code":"c"}', "undecodable_event"),
         (b'{"organization_id":"o","transaction_id":"","code":"c","timestamp":"1"}', "missing_field"),
         (b'{"organization_id":"o","transaction_id":"t","code":"c","timestamp":"1e5"}', "invalid_timestamp"),
@@ -152,3 +153,10 @@ def test_quantity_within_the_bounds_is_exact(text: str, value: str) -> None:
 def test_quantity_out_of_bounds_or_no_number_is_refused(text: str) -> None:
     """Past the documented precision, or not plain decimal text."""
     assert parse_quantity(text) is None
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b'{"a":\xff}', b'{"a":1e99999999999999999999}', b'{"a":' * 2_000])
+def test_properties_that_are_no_object_are_poison(raw: bytes) -> None:
+    """Whatever stands there, the worker goes on."""
+    with pytest.raises(PoisonEvent):
+        decode_properties(raw)

@@ -1,0 +1,73 @@
+"""`python -m ingest`: the ingest process of a cluster.
+
+One process, one event loop; more throughput is more processes. SIGTERM and SIGINT stop it in order: requests in
+flight are answered, gathered events are sent.
+"""
+
+import asyncio
+import signal
+
+import structlog
+import uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from prometheus_client import CollectorRegistry
+from sqlalchemy import create_engine
+
+from ingest.app import IngestApp, create_app
+from ingest.catalog_source import snapshot_loader
+from ingest.kafka_publisher import KafkaPublisher
+from schemas.log_setup import configure_logging
+from ingest.metrics import IngestMetrics
+from ingest.window import DedupWindow
+from schemas.catalog import CatalogCache
+from schemas.clock import SystemClock
+from schemas.settings import Settings
+
+CONNECTIONS_MAX = 4_096
+"""Connections that may wait to be accepted."""
+
+_log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Run until a signal ends it."""
+    settings = Settings()
+    configure_logging(settings)
+    uvloop.run(serve(cluster_app(settings), settings))
+
+
+def cluster_app(settings: Settings) -> IngestApp:
+    """The application on Kafka and the catalog database; neither needs to be there yet."""
+    metrics = IngestMetrics(CollectorRegistry())
+    engine = create_engine(settings.database_url, pool_pre_ping=True, pool_size=1, max_overflow=1)
+    return create_app(
+        catalog=CatalogCache(snapshot_loader(engine)),
+        publisher=KafkaPublisher(settings, observe_pack=metrics.observe_pack),
+        window=DedupWindow(events_max=settings.dedup_window_events, seconds_max=settings.dedup_window_seconds),
+        clock=SystemClock(),
+        settings=settings,
+        metrics=metrics,
+    )
+
+
+async def serve(app: IngestApp, settings: Settings) -> None:
+    """Answer requests on the configured address until SIGTERM or SIGINT."""
+    server = Server(
+        app,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        backlog=CONNECTIONS_MAX,
+        log_enabled=False,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    _log.info("ingest_serving", host=settings.host, port=settings.port)
+    await server.serve()
+
+
+if __name__ == "__main__":
+    main()

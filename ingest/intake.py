@@ -1,0 +1,115 @@
+"""Takes valid events for good: repeats are answered from the window, the rest is published once.
+
+Durable steps of one request:
+1. its new ids are claimed in memory, so that a concurrent repeat waits instead of publishing;
+2. the events are published: durable when this returns. A crash before leaves nothing, a crash after it leaves
+   durable events without an answer: the caller's retry is recognised by the aggregator's index (safe);
+3. the ids enter the window, the claims are released, the request is answered.
+When step 2 fails, nothing enters the window: the retry publishes again (safe: the index counts it once).
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from ingest.window import DedupWindow
+from schemas.events import Event, Outcome
+from schemas.publishing import EventPublisher
+
+
+class _Claim:
+    """The ids one request is publishing. `settled` resolves to what is durable now: id → fingerprint."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.settled: asyncio.Future[dict[bytes, int]] = loop.create_future()
+
+
+class EventIntake:
+    """Dedup window, claims and publisher, in this order."""
+
+    def __init__(self, window: DedupWindow, publisher: EventPublisher) -> None:
+        self._window = window
+        self._publisher = publisher
+        self._claims: dict[bytes, _Claim] = {}
+
+    async def take(self, events: Sequence[Event]) -> list[Outcome]:
+        """What became of each event; the first of equal ids wins, inside the request too.
+
+        No request waits for another one while it holds a claim itself, so two requests that share ids in
+        opposite order cannot block each other.
+        Raises: TransientError when not everything is known to be durable; sending it all again is safe.
+        """
+        self._window.forget(time.monotonic())
+        outcomes: list[Outcome | None] = [None] * len(events)
+        undecided = list(range(len(events)))
+        while undecided:
+            mine, foreign = self._sort(events, undecided, outcomes)
+            undecided = await self._publish(events, mine, outcomes) if mine else []
+            undecided += await _await_foreign(events, foreign, outcomes)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _sort(
+        self, events: Sequence[Event], undecided: list[int], outcomes: list[Outcome | None]
+    ) -> tuple[dict[bytes, list[int]], dict[_Claim, list[int]]]:
+        """Decides the repeats of the window; the rest is ours to publish (id → indexes) or somebody else's."""
+        mine: dict[bytes, list[int]] = {}
+        foreign: dict[_Claim, list[int]] = {}
+        for index in undecided:
+            event = events[index]
+            event_id = event.event_id
+            known = self._window.fingerprint(event_id)
+            if known is not None:
+                outcomes[index] = _repeat(known, event)
+            elif event_id in mine:
+                mine[event_id].append(index)
+            elif (claim := self._claims.get(event_id)) is not None:
+                foreign.setdefault(claim, []).append(index)
+            else:
+                mine[event_id] = [index]
+        return mine, foreign
+
+    async def _publish(
+        self, events: Sequence[Event], mine: dict[bytes, list[int]], outcomes: list[Outcome | None]
+    ) -> list[int]:
+        """Publishes the first event of each id; returns the indexes whose outcome is still open."""
+        undecided: list[int] = []
+        claim = _Claim(asyncio.get_running_loop())
+        self._claims.update(dict.fromkeys(mine, claim))
+        durable: dict[bytes, int] = {}
+        try:
+            first = [events[indexes[0]] for indexes in mine.values()]
+            published = await self._publisher.publish(first)
+            for event, outcome, indexes in zip(first, published, mine.values(), strict=True):
+                outcomes[indexes[0]] = outcome
+                if outcome is Outcome.CONFLICT:  # the accepted content is not known here: ask again for the rest
+                    undecided += indexes[1:]
+                    continue
+                durable[event.event_id] = event.fingerprint
+                for index in indexes[1:]:
+                    outcomes[index] = _repeat(event.fingerprint, events[index])
+            self._window.remember(durable, time.monotonic())
+        finally:
+            for event_id in mine:
+                del self._claims[event_id]
+            claim.settled.set_result(durable)
+        return undecided
+
+
+async def _await_foreign(
+    events: Sequence[Event], foreign: dict[_Claim, list[int]], outcomes: list[Outcome | None]
+) -> list[int]:
+    """Waits for other requests; returns the indexes that they left undecided (theirs failed)."""
+    undecided: list[int] = []
+    for claim, indexes in foreign.items():
+        durable = await asyncio.shield(claim.settled)  # a caller that leaves must not cancel it for the others
+        for index in indexes:
+            known = durable.get(events[index].event_id)
+            if known is None:
+                undecided.append(index)
+            else:
+                outcomes[index] = _repeat(known, events[index])
+    return undecided
+
+
+def _repeat(known_fingerprint: int, event: Event) -> Outcome:
+    return Outcome.DUPLICATE if event.fingerprint == known_fingerprint else Outcome.CONFLICT

@@ -1,0 +1,203 @@
+"""From the bytes of a request to events that can be counted, or to every issue at once. Pure.
+
+Limits of every field: see the constants here, in `ingest.properties` and in `schemas.events`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from ingest.properties import Issues, canonical_json, plain_number, with_property
+from schemas.errors import BadRequest, InputError, PoisonEvent
+from schemas.events import MAX_AMOUNT_DECIMALS, MAX_IDENTIFIER_CHARS, Event, make_event, parse_quantity
+from schemas.expression import ExpressionError
+from schemas.metrics import NUMERIC_AGGREGATIONS, AggregationType, MetricEvaluator, numeric_value
+from schemas.time_text import parse_epoch_seconds
+
+OLDEST_TIMESTAMP_US: Final = 946_684_800_000_000
+"""2000-01-01T00:00:00Z: anything older is a clock that was never set, and would open a table partition a month."""
+MAX_AHEAD_US: Final = 24 * 3600 * 1_000_000
+"""A day ahead of us: time zones and clock skew, not the future."""
+
+EvaluatorOf = Callable[[str, str], MetricEvaluator | None]
+"""How events of (organization, code) are measured; None for a code nobody measures yet."""
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_json = msgspec.json.Decoder(float_hook=Decimal)
+
+
+class ValidEvent(msgspec.Struct, frozen=True):
+    """An event to publish, and its properties as the answer shows them (JSON)."""
+
+    event: Event
+    shown_properties: bytes
+
+
+def parse_json(body: bytes) -> object:
+    """The JSON value of `body`, numbers exact.
+
+    Raises: BadRequest when it is not JSON in UTF-8, nested past the interpreter's stack, or holds a number whose
+    exponent nothing can represent. Lone surrogates are no JSON text and end here too.
+    """
+    try:
+        return _json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
+        raise BadRequest("the request body is not valid JSON") from error
+
+
+def single_root(document: object) -> Mapping[str, object]:
+    """The value under `event`.
+
+    Raises: BadRequest when it is missing, empty or no object.
+    """
+    event = document.get("event") if isinstance(document, dict) else None
+    if not isinstance(event, dict) or not event:
+        raise BadRequest.missing_root("event")
+    return event
+
+
+def batch_root(document: object, events_max: int) -> list[object]:
+    """The list under `events`, holding 1 to `events_max` entries.
+
+    Raises: BadRequest when the body is no object; InputError for an empty, overlong or otherwise wrong list.
+    Source: Lago API, batch of events.
+    """
+    if not isinstance(document, dict):
+        raise BadRequest.missing_root("events")
+    events = document.get("events")
+    if events is None or events == []:
+        raise InputError({"events": ["no_events"]})
+    if not isinstance(events, list):
+        raise InputError({"events": ["value_is_invalid"]})
+    if len(events) > events_max:
+        raise InputError({"events": ["too_many_events"]})
+    return events
+
+
+def sent_codes(events: list[object]) -> set[str]:
+    """The metric codes that a request names."""
+    return {code for event in events if isinstance(event, dict) and isinstance(code := event.get("code"), str)}
+
+
+def validate_event(
+    sent: object, organization_id: str, now_us: int, evaluator_of: EvaluatorOf
+) -> ValidEvent | Issues:
+    """The event that was sent, or everything that is wrong with it; an explicit null counts as absent.
+
+    Unit:   `now_us` in microseconds since the epoch; it is the reception time.
+    Bounds: timestamp in [2000-01-01, now + 24 h]; ids of 1 to 255 characters, no NUL.
+    Source: Lago API, events. The code and the subscription need not exist.
+    """
+    if not isinstance(sent, dict):
+        return {"event": ["value_is_invalid"]}
+    issues: Issues = {}
+    transaction_id = _identifier(sent.get("transaction_id"), "transaction_id", issues)
+    code = _identifier(sent.get("code"), "code", issues)
+    subscription = sent.get("external_subscription_id")
+    if subscription is not None and subscription != "":
+        subscription = _identifier(subscription, "external_subscription_id", issues)
+    timestamp_us = _timestamp(sent.get("timestamp"), now_us, issues)
+    amount = _amount(sent.get("precise_total_amount_cents"), issues)
+    properties = sent.get("properties")
+    properties_json = b"{}" if properties is None else _properties_json(properties, issues)
+    if issues:
+        return issues
+    event = make_event(
+        organization_id=organization_id,
+        external_subscription_id=subscription or "",
+        transaction_id=transaction_id,
+        code=code,
+        timestamp_us=timestamp_us,
+        properties_json=properties_json,
+        precise_total_amount_cents=amount,
+        # Equal times stand for "sent without a timestamp" in the stream: keep the two cases apart.
+        ingested_at_us=now_us + 1 if timestamp_us == now_us else now_us,
+    )
+    evaluator = evaluator_of(organization_id, code)
+    if evaluator is None or evaluator.metric.aggregation_type is AggregationType.COUNT:
+        return ValidEvent(event, properties_json)
+    return _measured(event, properties or {}, evaluator)
+
+
+def _measured(event: Event, properties: dict[str, object], evaluator: MetricEvaluator) -> ValidEvent | Issues:
+    """Refuses what its metric could never count, so that an accepted event does not end as a dead letter."""
+    metric = evaluator.metric
+    field = metric.field_name or ""
+    try:
+        text = evaluator.field_text(event.code, event.timestamp_us, properties)
+        if metric.aggregation_type in NUMERIC_AGGREGATIONS:
+            numeric_value(text)
+    except ExpressionError as error:
+        return {"properties": [str(error)]}
+    except PoisonEvent:
+        return {f"properties.{field}": ["value_is_out_of_range"]}
+    if not metric.expression:
+        return ValidEvent(event, event.properties_json)
+    return ValidEvent(event, with_property(properties, field, text))
+
+
+def _identifier(value: object, name: str, issues: Issues) -> str:
+    if isinstance(value, str) and 0 < len(value) <= MAX_IDENTIFIER_CHARS and "\0" not in value and value.strip():
+        return value
+    issues[name] = [_identifier_code(value)]
+    return ""
+
+
+def _identifier_code(value: object) -> str:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return "value_is_mandatory"
+    if isinstance(value, str) and len(value) > MAX_IDENTIFIER_CHARS:
+        return "value_is_too_long"
+    return "value_is_invalid"
+
+
+def _timestamp(value: object, now_us: int, issues: Issues) -> int | None:
+    """Microseconds since the epoch; None when none was sent (or it is an issue)."""
+    if value is None:
+        return None
+    text = _number_text(value)
+    micros = None if text is None else parse_epoch_seconds(text)
+    if micros is not None and OLDEST_TIMESTAMP_US <= micros <= now_us + MAX_AHEAD_US:
+        return micros
+    issues["timestamp"] = ["value_is_out_of_range" if _is_number(value) else "invalid_format"]
+    return None
+
+
+def _amount(value: object, issues: Issues) -> Decimal | None:
+    """An amount of 18 digits and 15 decimals at most, as number or as plain text."""
+    if value is None:
+        return None
+    text = _number_text(value)
+    amount = None if text is None else parse_quantity(text, decimals=MAX_AMOUNT_DECIMALS)
+    if amount is None:
+        code = "value_is_out_of_range" if _is_number(value) else "value_is_invalid"
+        issues["precise_total_amount_cents"] = [code]
+    return amount
+
+
+def _is_number(value: object) -> bool:
+    """Whether `value` is a number of any size, as JSON number or as text: then only its bounds can be wrong."""
+    if isinstance(value, str):
+        return _NUMBER.fullmatch(value) is not None
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _number_text(value: object) -> str | None:
+    """A JSON number or a text in plain notation; None for any other type, and for a number without bounds."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return str(value)
+    return plain_number(value) if isinstance(value, Decimal) else None
+
+
+def _properties_json(properties: object, issues: Issues) -> bytes:
+    if not isinstance(properties, dict):
+        issues["properties"] = ["value_is_invalid"]
+        return b"{}"
+    return canonical_json(properties, issues)
