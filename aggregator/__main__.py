@@ -1,0 +1,95 @@
+"""`python -m aggregator`: one worker of a cluster; as many as there are partitions share the work."""
+
+import gc
+from collections.abc import Callable
+from time import sleep
+from typing import TypeVar
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from aggregator.agents import AggregatorWorker
+from aggregator.catalog_source import catalog_loader, open_catalog_engine
+from aggregator.clickhouse import ClickHouse, connect_server, create_tables
+from aggregator.evaluation import MetricLookup
+from aggregator.event_store import EventStore
+from aggregator.index import DedupIndex
+from aggregator.kafka import DeadLetterProducer, create_topics
+from aggregator.observability import AggregatorMetrics
+from aggregator.pipeline import Pipeline
+from aggregator.record_counter import RecordCounter
+from aggregator.status import StatusServer, WorkerState
+from schemas.catalog import CatalogCache
+from schemas.errors import TransientError
+from schemas.log_setup import configure_logging
+from schemas.settings import Settings
+from schemas.topics import topics
+
+GARBAGE_THRESHOLDS = (100_000, 20, 50)
+"""A batch is some 10^5 objects without cycles; at Python's defaults, looking for cycles among them cost a quarter
+of the throughput."""
+RETRY_SECONDS_MIN = 0.5
+RETRY_SECONDS_MAX = 10.0
+
+_log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Wait for the services, then consume until a signal ends it."""
+    settings = Settings()
+    configure_logging(settings)
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    registry = CollectorRegistry()
+    status = StatusServer(settings.host, settings.metrics_port, registry)
+    status.start()
+    clickhouse = _until_there(status, WorkerState.WAITING_FOR_CLICKHOUSE, lambda: _open_clickhouse(settings))
+    _until_there(status, WorkerState.WAITING_FOR_KAFKA, lambda: _create_topics(settings))
+    worker = AggregatorWorker(settings, _counter(settings, clickhouse, registry), status)
+    worker.run()
+
+
+def _counter(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry) -> RecordCounter:
+    observed = AggregatorMetrics(registry)
+    catalog = CatalogCache(catalog_loader(open_catalog_engine(settings.database_url)))
+    pipeline = Pipeline(
+        EventStore(clickhouse),
+        DedupIndex(settings.index_dir),
+        MetricLookup(catalog, settings.catalog_refresh_seconds),
+        observed,
+    )
+    dead_letters = DeadLetterProducer(settings.kafka_bootstrap_servers, settings.dead_letter_topic)
+    return RecordCounter(pipeline, dead_letters.send, observed)
+
+
+def _open_clickhouse(settings: Settings) -> ClickHouse:
+    clickhouse = connect_server(settings.clickhouse_url)
+    create_tables(clickhouse, durable=False)
+    return clickhouse
+
+
+def _create_topics(settings: Settings) -> None:
+    create_topics(
+        settings.kafka_bootstrap_servers,
+        topics(settings.usage_events_topic, settings.dead_letter_topic, settings.usage_events_partitions),
+        replication_factor=settings.kafka_replication_factor,
+    )
+
+
+def _until_there(status: StatusServer, state: WorkerState, attempt: Callable[[], T]) -> T:
+    """Try until a service is there; `/health` says what is waited for, and why."""
+    status.change(state)
+    pause = RETRY_SECONDS_MIN
+    while True:
+        try:
+            return attempt()
+        except TransientError as error:
+            status.change(state, error.reason)
+            _log.warning("waiting for a service", state=state.value, reason=error.reason, seconds=pause)
+            sleep(pause)
+            pause = min(pause * 2, RETRY_SECONDS_MAX)
+
+
+if __name__ == "__main__":
+    main()

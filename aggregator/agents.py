@@ -1,0 +1,190 @@
+"""The Faust app: consumes packs, counts them, acknowledges them. The only module that knows Faust.
+
+What Faust does that matters here, and what is done about it:
+
+* It acknowledges a message that its stream skips while partitions change hands, although nobody worked on it, and
+  then commits it. `HeldTopic` keeps one reference on every message, so only `_count_batches` can let one go.
+* It acknowledges what an agent fails on. Nothing fails in the agent: it only gathers. Decoding and counting are
+  tasks of their own, and when one fails the process ends at once, so that the offsets are read again.
+* It buffers by messages, and a message is a pack of up to a megabyte. Both its buffers are set small.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import faust
+import structlog
+from faust.types import EventT, StreamT
+from faust.types.tuples import Message
+
+from aggregator.decode import FUTURE_US_MAX, OLDEST_TIMESTAMP_US, Decoded, Record, decode_records
+from aggregator.gathering import Gatherer
+from aggregator.record_counter import RecordCounter
+from aggregator.status import StatusServer, WorkerState
+from schemas.settings import Settings
+from schemas.time_text import to_microseconds
+
+BUFFERED_RECORDS_MAX = 64
+"""Records a partition may have waiting in Faust."""
+POLLED_RECORDS_MAX = 200
+SESSION_SECONDS = 15
+"""How long a worker that died keeps its partitions."""
+COMMIT_SECONDS = 0.5
+"""How far the committed offsets, which billing waits for, may lag behind the inserts."""
+DECODED_BATCHES_MAX = 1
+EXIT_FAILURE = 1
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _DecodedBatch:
+    """Records of the stream, the Faust events they came with, and what they decode to."""
+
+    events: Sequence[EventT]
+    records: Sequence[Record]
+    decoded: Decoded
+
+
+class HeldTopic(faust.Topic):  # type: ignore[misc]  # the driver is untyped
+    """A topic whose messages only `_count_batches` lets go."""
+
+    def _compile_decode(self) -> None:
+        super()._compile_decode()
+        decode = self.decode  # type: ignore[has-type]  # set by the call above
+
+        async def decode_held(message: Message, *, propagate: bool = False) -> EventT:
+            message.incref()
+            return await decode(message, propagate=propagate)
+
+        self.decode = decode_held
+
+
+class AggregatorWorker:
+    """A member of the aggregator's consumer group."""
+
+    def __init__(self, settings: Settings, counter: RecordCounter, status: StatusServer) -> None:
+        self._settings = settings
+        self._counter = counter
+        self._status = status
+        self._directory = tempfile.TemporaryDirectory(prefix="millrace-faust-")
+        self.app = self._make_app()
+
+    def run(self) -> None:
+        """Consume until SIGTERM or SIGINT; what was gathered is counted and committed first."""
+        self._status.change(WorkerState.JOINING)
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        self._gatherer: Gatherer[EventT] = Gatherer(
+            events_max=self._settings.flush_events_max, seconds_max=self._settings.flush_seconds_max
+        )
+        self._decoded: asyncio.Queue[_DecodedBatch] = asyncio.Queue(DECODED_BATCHES_MAX)
+        tasks = [
+            loop.create_task(self._end_on_failure(step())) for step in (self._decode_batches, self._count_batches)
+        ]
+        worker = self.app.Worker(loop=loop, loglevel="WARNING", quiet=True, redirect_stdouts=False)
+        try:
+            worker.execute_from_commandline()
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._directory.cleanup()
+
+    def _make_app(self) -> faust.App:
+        settings = self._settings
+        app = faust.App(
+            settings.aggregator_group,
+            broker=[f"kafka://{server.strip()}" for server in settings.kafka_bootstrap_servers.split(",")],
+            datadir=self._directory.name,
+            store="memory://",
+            Topic=HeldTopic,
+            key_serializer="raw",
+            value_serializer="raw",
+            autodiscover=False,
+            web_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            processing_guarantee="at_least_once",
+            consumer_auto_offset_reset="earliest",
+            stream_buffer_maxsize=BUFFERED_RECORDS_MAX,
+            stream_wait_empty=True,
+            broker_max_poll_records=POLLED_RECORDS_MAX,
+            broker_session_timeout=SESSION_SECONDS,
+            broker_heartbeat_interval=SESSION_SECONDS / 5,
+            broker_commit_interval=COMMIT_SECONDS,
+        )
+        topic = app.topic(settings.usage_events_topic, value_type=bytes)
+        app.agent(topic, name="count_usage_events")(self._gather)
+        app.on_partitions_revoked.connect(self._on_revoked)
+        app.on_partitions_assigned.connect(self._on_assigned)
+        app.on_before_shutdown.connect(self._on_shutdown)
+        return app
+
+    async def _gather(self, stream: StreamT) -> None:
+        async for event in _events(stream):
+            value = event.message.value or b""
+            await self._gatherer.add(event, events=value.count(b"\n") + 1, size_bytes=len(value))
+
+    async def _decode_batches(self) -> None:
+        """Decode the next batch in a thread while ClickHouse works on the one before."""
+        while True:
+            events = await self._gatherer.take()
+            records = [_record(event.message) for event in events]
+            decoded = await asyncio.to_thread(decode_records, records)
+            await self._decoded.put(_DecodedBatch(events, records, decoded))
+
+    async def _count_batches(self) -> None:
+        """Count one batch after the other in a thread, and acknowledge it."""
+        while True:
+            batch = await self._decoded.get()
+            await asyncio.to_thread(self._counter.count, batch.records, batch.decoded)
+            for event in batch.events:
+                event.message.ack(self.app.consumer, n=event.message.refcount)
+
+    async def _end_on_failure(self, step: Coroutine[None, None, None]) -> None:
+        """Run a step; end the process when it fails."""
+        try:
+            await step
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # noqa: BLE001  # the edge of the process: whatever it is, it must end
+            # Anything else would let Faust commit offsets behind events that nobody counted.
+            _log.exception("a batch cannot be counted, the worker ends")
+            sys.stdout.flush()
+            os._exit(EXIT_FAILURE)
+
+    async def _on_revoked(self, *_: object, **__: object) -> None:
+        self._counter.forget_partitions()
+
+    async def _on_assigned(self, _: object, assigned: set[object], **__: object) -> None:
+        self._counter.forget_partitions()
+        self._status.change(WorkerState.RUNNING)
+        _log.info("partitions assigned", partitions=sorted(str(partition) for partition in assigned))
+
+    async def _on_shutdown(self, *_: object, **__: object) -> None:
+        self._status.change(WorkerState.STOPPING)
+
+
+async def _events(stream: StreamT) -> AsyncIterator[EventT]:
+    """The stream without acknowledging anything."""
+    async for event in stream.noack().events():
+        yield event
+
+
+def _record(message: Message) -> Record:
+    """A message as a record; a producer's absurd clock is replaced by ours."""
+    now_us = to_microseconds(datetime.now(UTC))
+    received_us = int((message.timestamp or 0) * 1_000_000)
+    is_plausible = OLDEST_TIMESTAMP_US <= received_us <= now_us + FUTURE_US_MAX
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        value=message.value or b"",
+        received_at_us=received_us if is_plausible else now_us,
+    )

@@ -1,0 +1,99 @@
+"""The `events` table as the pipeline sees it: insert, ask what arrived, and read back for the index."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+
+from aggregator.clickhouse import ClickHouse
+from aggregator.columns import EvaluatedEvent, dead_letter_columns, event_columns
+from aggregator.dead_letters import DeadLetter
+from aggregator.index import IndexEntry
+from schemas.clickhouse import DEAD_LETTERS_TABLE, EVENTS_TABLE, INSERT_SETTINGS
+from schemas.events import Position
+
+_EVENT_ID = "UUIDStringToNum(toString(event_id))"
+"""The id as its 16 bytes; the driver would make a UUID object of each."""
+
+_STORED_SINCE = f"""
+SELECT {_EVENT_ID} AS id, fingerprint, toUnixTimestamp64Micro(ingested_at) AS ingested_at_us, kafka_offset
+FROM events WHERE kafka_partition = {{partition:Int32}} AND kafka_offset >= {{offset:Int64}}
+"""
+
+_PRESENT = f"""
+SELECT {_EVENT_ID} AS id FROM events
+WHERE kafka_partition = {{partition:Int32}} AND kafka_offset BETWEEN {{first:Int64}} AND {{last:Int64}}
+"""
+
+
+class EventStore:
+    """Writes and reads events; blocking; raises TransientError while ClickHouse is away."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    def insert(self, rows: Sequence[EvaluatedEvent]) -> None:
+        """Insert events in one statement.
+
+        The token is derived from the positions and ids, so sending the same rows again shortly after is a no-op
+        even when the first attempt lands late.
+        Raises: TransientError with an unknown outcome: some, all or none of the rows may be stored.
+        """
+        token = insert_token((row.positioned.position, row.positioned.event.event_id) for row in rows)
+        self._clickhouse.insert(EVENTS_TABLE, event_columns(rows), _settings(token))
+
+    def present(self, rows: Sequence[EvaluatedEvent]) -> set[bytes]:
+        """The ids of the events stored at the offsets of `rows`."""
+        found: set[bytes] = set()
+        for partition, (first, last) in _offset_ranges([row.positioned.position for row in rows]).items():
+            bounds = {"partition": partition, "first": first, "last": last}
+            for block in self._clickhouse.blocks(_PRESENT, bounds):
+                found.update(bytes(row[0]) for row in block)
+        return found
+
+    def stored_since(self, partition: int, offset: int) -> Iterator[list[tuple[IndexEntry, int]]]:
+        """The stored events of a partition from an offset on, block by block, in no order."""
+        for block in self._clickhouse.blocks(_STORED_SINCE, {"partition": partition, "offset": offset}):
+            yield [
+                (IndexEntry(bytes(event_id), fingerprint, ingested_at_us), row_offset)
+                for event_id, fingerprint, ingested_at_us, row_offset in block
+            ]
+
+    def next_offset(self, partition: int) -> int:
+        """One past the highest offset of a partition in either table; 0 without any."""
+        ends = [
+            self._clickhouse.rows(
+                f"SELECT count(), max(kafka_offset) + 1 FROM {table} WHERE kafka_partition = {{partition:Int32}}",
+                {"partition": partition},
+            )
+            for table in (EVENTS_TABLE, DEAD_LETTERS_TABLE)
+        ]
+        return max(int(end) if count else 0 for ((count, end),) in ends)
+
+    def insert_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep dead letters in ClickHouse, for a process without a broker."""
+        if letters:
+            token = insert_token((letter.position, letter.original) for letter in letters)
+            self._clickhouse.insert(DEAD_LETTERS_TABLE, dead_letter_columns(letters), _settings(token))
+
+
+def insert_token(rows: Iterable[tuple[Position, bytes]]) -> str:
+    """Names an insert by the positions and contents of its rows, in their order.
+
+    Positions alone would not do: a topic that was made anew counts its offsets from 0 again.
+    """
+    digest = blake2b(digest_size=16)
+    for position, content in rows:
+        digest.update(b"%d/%d/%d/%d;" % (position.partition, position.offset, position.line, len(content)))
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _settings(token: str) -> Mapping[str, str]:
+    return {**INSERT_SETTINGS, "insert_deduplication_token": token}
+
+
+def _offset_ranges(positions: Sequence[Position]) -> dict[int, tuple[int, int]]:
+    ranges: dict[int, tuple[int, int]] = {}
+    for position in positions:
+        first, last = ranges.get(position.partition, (position.offset, position.offset))
+        ranges[position.partition] = (min(first, position.offset), max(last, position.offset))
+    return ranges

@@ -1,0 +1,204 @@
+"""From events with a place in the stream to rows in ClickHouse, each counted once."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter, sleep, time
+from typing import Protocol
+
+import structlog
+
+from aggregator.columns import EvaluatedEvent
+from aggregator.evaluation import MetricLookup, evaluate
+from aggregator.index import DedupIndex, IndexEntry
+from aggregator.observability import AggregatorMetrics
+from schemas.errors import PoisonEvent, TransientError
+from schemas.events import Outcome, Position, PositionedEvent
+from schemas.metrics import UNEVALUATED
+
+INSERT_ATTEMPTS_MAX = 8
+RETRY_SECONDS_MIN = 0.2
+RETRY_SECONDS_MAX = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Store(Protocol):
+    """Where events are counted; each call raises TransientError while the store is away."""
+
+    def insert(self, rows: Sequence[EvaluatedEvent]) -> None: ...
+
+    def present(self, rows: Sequence[EvaluatedEvent]) -> set[bytes]: ...
+
+    def stored_since(self, partition: int, offset: int) -> Iterator[Sequence[tuple[IndexEntry, int]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An event that can never be counted under its metric."""
+
+    positioned: PositionedEvent
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineResult:
+    """What became of a batch: one outcome an event, in order; None for those in `rejections`."""
+
+    outcomes: tuple[Outcome | None, ...]
+    rejections: tuple[Rejection, ...]
+
+
+@dataclass(slots=True)
+class _Sorted:
+    fresh: list[EvaluatedEvent] = field(default_factory=list)
+    outcomes: list[Outcome | None] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+class Pipeline:
+    """Counts batches of events; blocking, one batch at a time.
+
+    A batch holds whole records: nothing of a record may come later than its end. Steps:
+
+    1. drop repeats: inside the batch, and of what the index knows. A crash here: nothing happened.
+    2. evaluate: the metric of the code gives the value; without a metric the event is stored unevaluated; an event
+       that cannot be evaluated is rejected alone. A crash here: nothing happened.
+    3. insert into ClickHouse. A crash during it, or before step 4: the events are counted but the index does not
+       know. Its checkpoint is older than they are, so the sync before the partition's next batch fetches them, and
+       their replay is recognized: safe.
+    4. index entries and checkpoint, in one transaction. A crash after it: the offsets are not committed, the
+       replay finds every event in the index: safe.
+
+    A partition is synced before its first batch, and again after any failure behind step 2.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        index: DedupIndex,
+        metrics: MetricLookup,
+        observed: AggregatorMetrics,
+        wait: Callable[[float], None] = sleep,
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._metrics = metrics
+        self._observed = observed
+        self._wait = wait
+        self._turn = threading.Lock()
+        self._synced: set[int] = set()
+        self._forget = False
+
+    def process(self, batch: Sequence[PositionedEvent]) -> PipelineResult:
+        """Count a batch; when it returns, every event is durable, known, or rejected.
+
+        Raises: TransientError when retries ran out; what was counted is found again by the next sync.
+        """
+        if not batch:
+            return PipelineResult((), ())
+        with self._turn, self._observed.flush_seconds.time():
+            ends = next_offsets(item.position for item in batch)
+            self._sync_missing(ends)
+            done = self._sort(batch)
+            # Until step 4 is through, the index may lack what the store has.
+            self._synced.difference_update(ends)
+            self._insert(done.fresh)
+            self._index.add(map(_entry, done.fresh), ends)
+            self._synced.update(ends)
+            self._observe(done, ends)
+        return PipelineResult(tuple(done.outcomes), tuple(done.rejections))
+
+    def forget_partitions(self) -> None:
+        """Sync every partition again before its next batch: others may write in between. Never blocks."""
+        self._forget = True
+
+    def _sync_missing(self, partitions: Iterable[int]) -> None:
+        if self._forget:
+            self._forget = False
+            self._synced.clear()
+        for partition in partitions:
+            if partition not in self._synced:
+                self._sync(partition)
+                self._synced.add(partition)
+
+    def _sync(self, partition: int) -> None:
+        started = perf_counter()
+        count = self._index.sync_from_store(partition, self._store.stored_since)
+        self._observed.synced.inc(count)
+        if count:
+            seconds = round(perf_counter() - started, 3)
+            _log.info("index brought up to date", partition=partition, events=count, seconds=seconds)
+
+    def _sort(self, batch: Sequence[PositionedEvent]) -> _Sorted:
+        evaluators = self._metrics.evaluators({(item.event.organization_id, item.event.code) for item in batch})
+        known = self._index.lookup([item.event.event_id for item in batch])
+        found = _Sorted()
+        for item in batch:
+            event = item.event
+            fingerprint = known.get(event.event_id)
+            if fingerprint is not None:
+                found.outcomes.append(Outcome.DUPLICATE if fingerprint == event.fingerprint else Outcome.CONFLICT)
+                continue
+            try:
+                evaluation = evaluate(event, evaluators[event.organization_id, event.code])
+            except PoisonEvent as error:
+                found.rejections.append(Rejection(item, error.code, error.reason))
+                found.outcomes.append(None)
+                continue
+            known[event.event_id] = event.fingerprint
+            found.fresh.append(EvaluatedEvent(item, evaluation))
+            found.outcomes.append(Outcome.ACCEPTED)
+        return found
+
+    def _insert(self, rows: Sequence[EvaluatedEvent]) -> None:
+        """Insert all of `rows`, whatever becomes of single attempts.
+
+        After an attempt with an unknown outcome the store is asked which rows arrived, and only the others are
+        sent again.
+        """
+        remaining, is_unknown = rows, False
+        for attempt in range(1, INSERT_ATTEMPTS_MAX + 1):
+            try:
+                if is_unknown:
+                    present = self._store.present(remaining)
+                    remaining = [row for row in remaining if row.positioned.event.event_id not in present]
+                if remaining:
+                    is_unknown = True
+                    self._store.insert(remaining)
+                return
+            except TransientError as error:
+                if attempt == INSERT_ATTEMPTS_MAX:
+                    raise
+                self._observed.retries.inc()
+                _log.warning("insert is retried", attempt=attempt, rows=len(remaining), reason=error.reason)
+                self._wait(min(RETRY_SECONDS_MIN * 2 ** (attempt - 1), RETRY_SECONDS_MAX))
+
+    def _observe(self, done: _Sorted, ends: dict[int, int]) -> None:
+        observed = self._observed
+        for outcome in (Outcome.DUPLICATE, Outcome.CONFLICT):
+            observed.duplicates.labels(outcome.value).inc(done.outcomes.count(outcome))
+        for rejection in done.rejections:
+            observed.dead_letters.labels(rejection.code).inc()
+        for partition, offset in ends.items():
+            observed.next_offset.labels(str(partition)).set(offset)
+        if done.fresh:
+            observed.stored.inc(len(done.fresh))
+            observed.insert_rows.observe(len(done.fresh))
+            observed.unevaluated.inc(sum(row.evaluation is UNEVALUATED for row in done.fresh))
+            oldest_us = min(row.positioned.event.ingested_at_us for row in done.fresh)
+            observed.received_to_stored_seconds.observe(max(time() - oldest_us / 1_000_000, 0))
+
+
+def next_offsets(positions: Iterable[Position]) -> dict[int, int]:
+    """One past the last offset of each partition."""
+    ends: dict[int, int] = {}
+    for position in positions:
+        ends[position.partition] = max(ends.get(position.partition, 0), position.offset + 1)
+    return ends
+
+
+def _entry(row: EvaluatedEvent) -> IndexEntry:
+    event = row.positioned.event
+    return IndexEntry(event.event_id, event.fingerprint, event.ingested_at_us)

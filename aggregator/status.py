@@ -1,0 +1,74 @@
+"""`/health` and `/metrics` of a worker."""
+
+import json
+import threading
+from enum import StrEnum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+
+class WorkerState(StrEnum):
+    """What a worker is doing."""
+
+    WAITING_FOR_CLICKHOUSE = "waiting_for_clickhouse"
+    WAITING_FOR_KAFKA = "waiting_for_kafka"
+    JOINING = "joining"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class StatusServer:
+    """Answers on its own thread; /health is 200 while the worker runs and 503 with its state otherwise."""
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
+        self.state = WorkerState.WAITING_FOR_CLICKHOUSE
+        self.reason = ""
+        self._registry = registry
+        self._server = ThreadingHTTPServer((host, port), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="status", daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def change(self, state: WorkerState, reason: str = "") -> None:
+        """Say what the worker is doing now, and why it is not further."""
+        self.state, self.reason = state, reason
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        """Status, content type and body of a request."""
+        if path == "/metrics":
+            return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
+        if path == "/health":
+            body = {"status": self.state.value} | ({"reason": self.reason} if self.reason else {})
+            status = 200 if self.state is WorkerState.RUNNING else 503
+            return status, "application/json", json.dumps(body).encode()
+        return 404, "application/json", b'{"status": 404, "error": "Not Found"}'
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        status = self
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 10
+
+            def do_GET(self) -> None:
+                code, content_type, body = status.answer(self.path)
+                self.send_response(code)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Probes every second are not worth a line."""
+
+        return Handler

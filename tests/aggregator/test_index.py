@@ -1,0 +1,80 @@
+"""The dedup index on disk."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from aggregator import index as index_module
+from aggregator.index import DedupIndex, IndexEntry
+from tests.aggregator.stream import NOON_US
+
+
+def entry(number: int, fingerprint: int = 5) -> IndexEntry:
+    return IndexEntry(number.to_bytes(16, "big"), fingerprint, NOON_US)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[DedupIndex]:
+    index = DedupIndex(tmp_path / "index")
+    yield index
+    index.close()
+
+
+def test_lookup_gives_fingerprints_of_known_events_only(index: DedupIndex) -> None:
+    """The largest fingerprint survives; an unknown id is not in the answer."""
+    index.add([entry(1, 2**63 - 1), entry(2, 0)], {})
+    found = index.lookup([entry(n).event_id for n in (1, 2, 3)])
+    assert found == {entry(1).event_id: 2**63 - 1, entry(2).event_id: 0}
+
+
+def test_add_known_event_keeps_the_first_fingerprint(index: DedupIndex) -> None:
+    """The first event of an id stands."""
+    index.add([entry(1, 7)], {})
+    index.add([entry(1, 8)], {})
+    assert index.lookup([entry(1).event_id]) == {entry(1).event_id: 7}
+
+
+def test_add_checkpoint_never_moves_back(index: DedupIndex) -> None:
+    """A replay from offset 0 does not unlearn anything; partitions are independent."""
+    index.add([], {3: 100})
+    index.add([], {3: 10, 4: 1})
+    assert (index.checkpoint(3), index.checkpoint(4), index.checkpoint(5)) == (100, 1, 0)
+
+
+def test_add_past_the_map_size_grows_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A full map doubles and the transaction is done again, whole."""
+    monkeypatch.setattr(index_module, "MAP_BYTES_MIN", 256 * 1024)
+    index = DedupIndex(tmp_path / "small")
+    index.add([entry(n) for n in range(50_000)], {0: 1})
+    assert len(index.lookup([entry(n).event_id for n in range(50_000)])) == 50_000
+    assert index.checkpoint(0) == 1
+    index.close()
+
+
+def test_sync_from_store_asks_above_the_checkpoint_and_moves_it(index: DedupIndex) -> None:
+    """Blocks come in no order; the checkpoint is one past the highest offset."""
+    asked: list[tuple[int, int]] = []
+
+    def stored_since(partition: int, offset: int) -> Iterator[Sequence[tuple[IndexEntry, int]]]:
+        asked.append((partition, offset))
+        yield from ([(entry(1), 9), (entry(2), 5)], [], [(entry(3), 7)])
+
+    assert index.sync_from_store(2, stored_since) == 3
+    assert index.sync_from_store(2, lambda *_: iter([])) == 0
+    assert asked == [(2, 0)]
+    assert index.checkpoint(2) == 10
+    assert len(index.lookup([entry(n).event_id for n in (1, 2, 3)])) == 3
+
+
+def test_sync_from_store_cut_short_leaves_the_checkpoint(index: DedupIndex) -> None:
+    """Entries that came are right; the rest is fetched by the next sync."""
+
+    def cut(*_: int) -> Iterator[Sequence[tuple[IndexEntry, int]]]:
+        yield [(entry(1), 9)]
+        raise ConnectionError("cut")
+
+    with pytest.raises(ConnectionError):
+        index.sync_from_store(2, cut)
+    assert index.checkpoint(2) == 0
+    assert index.lookup([entry(1).event_id]) == {entry(1).event_id: 5}
