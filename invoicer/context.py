@@ -1,6 +1,8 @@
 """What the billing code works with, handed in from outside: the same embedded, in a cluster and in tests."""
 
-from dataclasses import dataclass
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 
 from invoicer.db.session import SessionFactory
 from schemas.clock import Clock
@@ -10,7 +12,10 @@ from schemas.usage import EventReader, UsageReader, WatermarkGate
 
 @dataclass(frozen=True)
 class Context:
-    """The invoicer's surroundings."""
+    """The invoicer's surroundings.
+
+    `time_lock` is held by whoever does due work as time passes: the scheduler waits while the test clock moves.
+    """
 
     sessions: SessionFactory
     clock: Clock
@@ -18,3 +23,4 @@ class Context:
     events: EventReader
     gate: WatermarkGate
     settings: Settings
+    time_lock: AbstractContextManager[bool] = field(default_factory=threading.RLock, compare=False)

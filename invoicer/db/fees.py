@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Fee(Identified, Base):
     """One line: a plan's amount, or the usage of one charge, filter and group over one period.
 
-    `period_from`/`period_to` are half-open instants. `precise_amount_cents` is the amount before rounding.
+    `period_from`/`period_to` are half-open instants; `period_end_kind` (`PeriodEnd`) tells an end of day from a
+    moment inside one. `precise_amount_cents` is the amount before rounding.
     """
 
     __tablename__ = "fees"
@@ -53,6 +54,7 @@ class Fee(Identified, Base):
     invoiceable: Mapped[bool] = mapped_column(default=True)
     period_from: Mapped[datetime]
     period_to: Mapped[datetime]
+    period_end_kind: Mapped[str] = mapped_column(String(16), default="day_boundary")
     succeeded_at: Mapped[datetime | None]
     failed_at: Mapped[datetime | None]
     refunded_at: Mapped[datetime | None]
@@ -61,6 +63,12 @@ class Fee(Identified, Base):
     subscription: Mapped[Subscription] = relationship()
     charge: Mapped[Charge | None] = relationship()
     charge_filter: Mapped[ChargeFilter | None] = relationship()
+    true_up_fee: Mapped["Fee | None"] = relationship(
+        primaryjoin="Fee.id == foreign(Fee.true_up_parent_fee_id)",
+        remote_side="Fee.true_up_parent_fee_id",
+        viewonly=True,
+        uselist=False,
+    )
     applied_taxes: Mapped[list["FeeAppliedTax"]] = relationship(
         back_populates="fee", cascade="all, delete-orphan", order_by="FeeAppliedTax.created_at"
     )

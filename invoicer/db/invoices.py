@@ -14,13 +14,18 @@ from invoicer.db.subscriptions import Subscription
 
 
 class Invoice(Identified, Base):
-    """What a customer owes for some periods. `number` and sequence are given in the finalizing transaction."""
+    """What a customer owes for some periods. `number` and sequence are given in the finalizing transaction.
+
+    `billed_at` is the instant the invoice was due, however late it was made. `payment_overdue_at` is the
+    instant at which it becomes overdue; NULL where it cannot (any more).
+    """
 
     __tablename__ = "invoices"
     __table_args__ = (
         UniqueConstraint("organization_id", "number", name="uq_invoices_number"),
         Index("ix_invoices_listing", "organization_id", "issuing_date", "created_at"),
         Index("ix_invoices_finalization", "status", "expected_finalization_at"),
+        Index("ix_invoices_payment_overdue_at", "payment_overdue_at"),
     )
 
     organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organizations.id"))
@@ -32,6 +37,7 @@ class Invoice(Identified, Base):
     status: Mapped[str] = mapped_column(String(16))
     payment_status: Mapped[str] = mapped_column(String(16), default="pending")
     payment_overdue: Mapped[bool] = mapped_column(default=False)
+    payment_overdue_at: Mapped[datetime | None]
     payment_dispute_lost_at: Mapped[datetime | None]
     currency: Mapped[str] = mapped_column(String(3))
     timezone: Mapped[str] = mapped_column(String(64))
@@ -73,6 +79,9 @@ class Invoice(Identified, Base):
 class BillingPeriod(Identified, Base):
     """One subscription on one invoice. Bounds are half-open instants; the API shows inclusive ends.
 
+    The end kinds (`PeriodEnd`) tell an end of day from a moment inside one. `charges_duration_days` is the
+    length of the whole interval that the charges period lies in, whatever it was clamped to.
+
     The unique key makes closing a period idempotent: two invoicers, or one that died and came back, cannot
     bill the same subscription for the same billing instant and reason twice.
     """
@@ -88,8 +97,11 @@ class BillingPeriod(Identified, Base):
     billing_at: Mapped[datetime]
     subscription_from: Mapped[datetime]
     subscription_to: Mapped[datetime]
+    subscription_end_kind: Mapped[str] = mapped_column(String(16), default="day_boundary")
     charges_from: Mapped[datetime]
     charges_to: Mapped[datetime]
+    charges_end_kind: Mapped[str] = mapped_column(String(16), default="day_boundary")
+    charges_duration_days: Mapped[int]
     bills_subscription_fee: Mapped[bool]
     bills_charges: Mapped[bool]
 

@@ -39,6 +39,8 @@ class Plan(Identified, Base):
     trial_period: Mapped[Decimal | None]
     pay_in_advance: Mapped[bool] = mapped_column(default=False)
     bill_charges_monthly: Mapped[bool | None]
+    # `metadata` is taken by SQLAlchemy.
+    metadata_values: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     pending_deletion: Mapped[bool] = mapped_column(default=False)
     deleted_at: Mapped[datetime | None]
 

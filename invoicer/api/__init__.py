@@ -1,0 +1,1 @@
+"""The Lago-compatible REST API: transport, errors, and one module of routes per noun."""

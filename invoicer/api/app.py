@@ -1,0 +1,41 @@
+"""Puts the API together."""
+
+from collections.abc import Mapping
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from invoicer.api import health
+from invoicer.api.dependencies import TRANSACTIONS_MAX
+from invoicer.api.errors import install_error_handlers
+from invoicer.api.health import Check, database_check, millrace_version
+from invoicer.api.routers import api_routers
+from invoicer.context import Context
+
+API_PREFIX = "/api/v1"
+
+
+def create_app(
+    context: Context, *, registry: CollectorRegistry, checks: Mapping[str, Check] | None = None
+) -> FastAPI:
+    """The invoicer's HTTP application.
+
+    `checks` are asked by /health, next to the database's own.
+    """
+    app = FastAPI(
+        title="Millrace",
+        version=millrace_version(),
+        docs_url="/docs",
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    app.state.registry = registry
+    app.state.turns = CapacityLimiter(TRANSACTIONS_MAX)
+    app.state.checks = {"database": database_check(context.sessions), **(checks or {})}
+    install_error_handlers(app)
+    for router in api_routers():
+        app.include_router(router, prefix=API_PREFIX)
+    app.include_router(health.router)
+    return app

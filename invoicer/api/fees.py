@@ -1,0 +1,55 @@
+"""Routes of fees."""
+
+import uuid
+
+from sqlalchemy.orm import Session
+
+from invoicer.api.dependencies import CurrentOrganization, DbSession
+from invoicer.api.fee_search import FeeSearch, Search
+from invoicer.api.outputs.fee import FeeAnswer, FeeOutput, FeesAnswer
+from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.route import make_router
+from invoicer.db import Fee
+from schemas.errors import NotAllowed, NotFound
+
+router = make_router("fees")
+
+
+@router.get("/fees")
+def list_page(
+    organization: CurrentOrganization, session: DbSession, pagination: Paginated, search: FeeSearch
+) -> FeesAnswer:
+    """List fees, oldest first."""
+    rows, total = paginate(session, search.select(organization.id), pagination)
+    return FeesAnswer(fees=[FeeOutput.of(row) for row in rows], meta=PaginationMeta.of(pagination, total))
+
+
+@router.get("/fees/{lago_id}")
+def show(lago_id: str, organization: CurrentOrganization, session: DbSession) -> FeeAnswer:
+    """Show a fee."""
+    return FeeAnswer(fee=FeeOutput.of(_find(session, organization.id, lago_id)))
+
+
+@router.put("/fees/{lago_id}")
+def update(lago_id: str, organization: CurrentOrganization, session: DbSession) -> FeeAnswer:
+    """Refused: every fee is on an invoice, whose payment is what changes."""
+    _find(session, organization.id, lago_id)
+    raise NotAllowed("invoiced_fee")
+
+
+@router.delete("/fees/{lago_id}")
+def delete(lago_id: str, organization: CurrentOrganization, session: DbSession) -> FeeAnswer:
+    """Refused: every fee is on an invoice."""
+    _find(session, organization.id, lago_id)
+    raise NotAllowed("invoiced_fee")
+
+
+def _find(session: Session, organization_id: uuid.UUID, lago_id: str) -> Fee:
+    try:
+        wanted = uuid.UUID(lago_id)
+    except ValueError as error:
+        raise NotFound("fee") from error
+    fee = session.scalar(Search().select(organization_id).where(Fee.id == wanted))
+    if fee is None:
+        raise NotFound("fee")
+    return fee

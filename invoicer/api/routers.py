@@ -1,0 +1,57 @@
+"""The routers of the API, in the order in which they are asked."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+
+from invoicer.api import (
+    billable_metrics,
+    charge_filters,
+    customers,
+    events,
+    fees,
+    invoices,
+    organizations,
+    plan_charges,
+    plan_metadata,
+    plans,
+    subscriptions,
+    taxes,
+    test_clock,
+    usage,
+)
+
+
+def catalog_routers() -> Sequence[APIRouter]:
+    """Routes of the catalog, those with longer paths first."""
+    return (
+        organizations.router,
+        billable_metrics.router,
+        taxes.router,
+        charge_filters.router,
+        plan_charges.router,
+        plan_metadata.router,
+        plans.router,
+        customers.router,
+    )
+
+
+def billing_routers() -> Sequence[APIRouter]:
+    """Routes of subscriptions, usage, invoices, fees and events."""
+    return (
+        subscriptions.router,
+        usage.router,
+        invoices.router,
+        fees.router,
+        events.router,
+        test_clock.router,
+    )
+
+
+def api_routers() -> Sequence[APIRouter]:
+    """All routes below /api/v1.
+
+    Codes and external ids may hold `/`, so `/customers/{external_id:path}` takes whatever nobody before it
+    took: routes below a customer or a plan, such as its usage, must be asked first.
+    """
+    return (*billing_routers(), *catalog_routers())

@@ -1,0 +1,173 @@
+"""Routes of what customers use."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from invoicer.api.caller import Caller
+from invoicer.api.dependencies import CurrentContext, CurrentOrganization, DbSession, Now
+from invoicer.api.outputs.usage import CurrentUsageAnswer, PastUsageAnswer, UsageOutput
+from invoicer.api.pagination import PAGE_MAX, Paginated, Pagination, PaginationMeta
+from invoicer.api.route import make_router
+from invoicer.billing.billing_facts import load_account, load_facts, select_subscriptions
+from invoicer.billing.current_usage import (
+    UsageSelection,
+    read_current_usage,
+    read_past_usage,
+    select_invoiced_periods,
+)
+from invoicer.billing.due_steps import SubscriptionStatus
+from invoicer.catalog.customers import find_customer
+from invoicer.db import BillableMetric, BillingPeriod, Customer, Subscription
+from invoicer.db.session import transaction
+from schemas.errors import InputError, NotAllowed, NotFound
+
+router = make_router("usage")
+
+_GROUP_PREFIX = "group["
+
+
+def read_selection(
+    request: Request,
+    apply_taxes: bool = True,
+    charge_id: str | None = None,
+    charge_code: str | None = None,
+    billable_metric_code: str | None = None,
+    filter_by_charge_id: str | None = None,
+    filter_by_charge_code: str | None = None,
+    filter_by_group: str | None = None,
+    skip_grouping: bool = False,
+    full_usage: bool = False,
+) -> UsageSelection:
+    """Which part of the usage a request wants: `group[key]=value`, or the older `filter_by_group` in JSON.
+
+    Raises: InputError.
+    """
+    if full_usage:
+        raise InputError({"full_usage": ["not_supported"]})
+    group = _json_group(filter_by_group) | {
+        name[len(_GROUP_PREFIX) : -1]: value
+        for name, value in request.query_params.multi_items()
+        if name.startswith(_GROUP_PREFIX) and name.endswith("]")
+    }
+    return UsageSelection(
+        charge_id=_charge_id(charge_id or filter_by_charge_id),
+        charge_code=charge_code or filter_by_charge_code,
+        billable_metric_code=billable_metric_code,
+        group=group,
+        skips_grouping=skip_grouping,
+        applies_taxes=apply_taxes,
+    )
+
+
+Selection = Annotated[UsageSelection, Depends(read_selection)]
+
+
+@router.get("/customers/{external_customer_id:path}/current_usage")
+def show_current(
+    external_customer_id: str,
+    organization: Caller,
+    context: CurrentContext,
+    selection: Selection,
+    now: Now,
+    external_subscription_id: str | None = None,
+) -> CurrentUsageAnswer:
+    """Show the usage of the period in progress, priced as the next invoice will."""
+    with transaction(context.sessions, reads_only=True) as session:
+        customer = find_customer(session, organization.id, external_customer_id)
+        subscription = _active(session, customer, external_subscription_id)
+        account = load_account(session, customer.id)
+        [facts] = load_facts(session, [subscription])
+    usage = read_current_usage(context.usage, account, facts, selection, now)
+    return CurrentUsageAnswer(customer_usage=UsageOutput.of(usage))
+
+
+@router.get("/customers/{external_customer_id:path}/past_usage")
+def list_past(
+    external_customer_id: str,
+    organization: CurrentOrganization,
+    session: DbSession,
+    pagination: Paginated,
+    external_subscription_id: str | None = None,
+    billable_metric_code: str | None = None,
+    periods_count: Annotated[int | None, Query(ge=0, le=PAGE_MAX)] = None,
+) -> PastUsageAnswer:
+    """List the usage of invoiced periods, newest first."""
+    if not external_subscription_id:
+        raise InputError({"external_subscription_id": ["value_is_mandatory"]})
+    customer = find_customer(session, organization.id, external_customer_id)
+    _check_metric(session, organization.id, billable_metric_code)
+    subscriptions = _subscription_ids(session, customer, external_subscription_id)
+    periods = session.scalars(select_invoiced_periods(subscriptions)).all()[:periods_count]
+    usages = [read_past_usage(session, period, billable_metric_code) for period in _page(periods, pagination)]
+    return PastUsageAnswer(
+        usage_periods=[UsageOutput.of(usage) for usage in usages],
+        meta=PaginationMeta.of(pagination, len(periods)),
+    )
+
+
+def _page(periods: Sequence[BillingPeriod], pagination: Pagination) -> Sequence[BillingPeriod]:
+    return periods[pagination.offset : pagination.offset + pagination.per_page]
+
+
+def _active(session: Session, customer: Customer, external_id: str | None) -> Subscription:
+    """Raises: NotAllowed without an active subscription. Source: Lago current usage."""
+    found = session.scalars(
+        select_subscriptions().where(
+            Subscription.customer_id == customer.id,
+            Subscription.external_id == (external_id or ""),
+            Subscription.status == SubscriptionStatus.ACTIVE,
+        )
+    )
+    subscription = found.unique().one_or_none()
+    if subscription is None:
+        raise NotAllowed("no_active_subscription")
+    return subscription
+
+
+def _subscription_ids(session: Session, customer: Customer, external_id: str) -> list[uuid.UUID]:
+    """Every subscription the customer had under an external id. Raises: NotFound."""
+    found = session.scalars(
+        select(Subscription.id).where(
+            Subscription.customer_id == customer.id, Subscription.external_id == external_id
+        )
+    ).all()
+    if not found:
+        raise NotFound("subscription")
+    return list(found)
+
+
+def _check_metric(session: Session, organization_id: uuid.UUID, code: str | None) -> None:
+    if code is None:
+        return
+    known = select(BillableMetric.id).where(
+        BillableMetric.organization_id == organization_id, BillableMetric.code == code
+    )
+    if session.scalar(known.limit(1)) is None:
+        raise NotFound("billable_metric")
+
+
+def _charge_id(text: str | None) -> uuid.UUID | None:
+    if text is None:
+        return None
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise NotFound("charge") from error
+
+
+def _json_group(text: str | None) -> dict[str, str]:
+    if not text:
+        return {}
+    try:
+        group = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError({"filter_by_group": ["value_is_invalid"]}) from error
+    if not isinstance(group, Mapping) or not all(isinstance(value, str) for value in group.values()):
+        raise InputError({"filter_by_group": ["value_is_invalid"]})
+    return dict(group)
