@@ -54,7 +54,7 @@ SETTINGS non_replicated_deduplication_window = 1000
 _USAGE_VIEW = """
 CREATE OR REPLACE VIEW usage_{grain} AS
 SELECT
-    organization_id, external_subscription_id, code, dimensions, {bucket}(timestamp) AS {column},
+    organization_id, external_subscription_id, code, dimensions, {bucket} AS {column},
     count(value) AS events_count, sum(toDecimal256(value, 18)) AS units_sum, max(value) AS units_max,
     finalizeAggregation(uniqExactState(identity)) AS identities
 FROM events
@@ -62,11 +62,13 @@ GROUP BY organization_id, external_subscription_id, code, dimensions, {column}
 SETTINGS {settings}
 """
 
+# Written on what the projection has: the day of the hour, and identities as states, which are kept so that whole
+# hours can be merged with the ragged ends of a period.
 CREATE_USAGE_HOURLY = _USAGE_VIEW.format(
-    grain="hourly", bucket="toStartOfHour", column="hour", settings=PROJECTION_SETTINGS
+    grain="hourly", bucket="toStartOfHour(timestamp)", column="hour", settings=PROJECTION_SETTINGS
 )
 CREATE_USAGE_DAILY = _USAGE_VIEW.format(
-    grain="daily", bucket="toStartOfDay", column="day", settings=PROJECTION_SETTINGS
+    grain="daily", bucket="toStartOfDay(toStartOfHour(timestamp))", column="day", settings=PROJECTION_SETTINGS
 )
 
 CREATE_DEAD_LETTERS = """

@@ -1,6 +1,7 @@
 """How the process logs: one line an event, for people or for machines."""
 
 import logging
+import sys
 
 import structlog
 
@@ -10,7 +11,9 @@ from schemas.settings import Settings
 def configure_logging(settings: Settings) -> None:
     """Set structlog up for this process; called once, by whoever starts it."""
     renderer = (
-        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[
@@ -23,4 +26,5 @@ def configure_logging(settings: Settings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.log_level.upper()]
         ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

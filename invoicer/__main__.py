@@ -1,0 +1,114 @@
+"""`python -m invoicer`: the invoicer process of a cluster. Several may run: they share the work by row locks."""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine, select, text
+
+from aggregator.clickhouse import ClickHouse, connect_server, create_tables
+from aggregator.event_log import ClickHouseEventReader
+from aggregator.kafka import KafkaOffsets
+from aggregator.usage import ClickHouseUsageReader
+from aggregator.watermark import StreamWatermarkGate
+from invoicer.api.app import create_app
+from invoicer.catalog.bootstrap import ensure_organization
+from invoicer.context import Context
+from invoicer.db import ApiKey
+from invoicer.db.migrate import upgrade
+from invoicer.db.session import SessionFactory, open_engine, session_factory, transaction
+from invoicer.jobs.job_metrics import JobMetrics
+from invoicer.jobs.scheduler import Scheduler
+from schemas.clock import Clock, SystemClock
+from schemas.errors import TransientError
+from schemas.log_setup import configure_logging
+from schemas.settings import Settings
+
+RETRY_SECONDS_MIN = 0.5
+RETRY_SECONDS_MAX = 10.0
+_BOOTSTRAP_LOCK = 0x6D696C6C626F6F74
+"""PostgreSQL advisory lock: "millboot" in ASCII."""
+
+_log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Wait for the services, then answer requests and do due work until a signal ends it."""
+    settings = Settings()
+    configure_logging(settings)
+    clock = SystemClock()
+    engine = open_engine(settings.database_url)
+    sessions = session_factory(engine)
+    _until_there(lambda: _prepare_database(engine, sessions, settings, clock))
+    clickhouse = _until_there(lambda: _open_clickhouse(settings))
+    context = Context(
+        sessions=sessions,
+        clock=clock,
+        usage=ClickHouseUsageReader(clickhouse),
+        events=ClickHouseEventReader(clickhouse),
+        gate=StreamWatermarkGate(
+            KafkaOffsets(settings.kafka_bootstrap_servers, settings.usage_events_topic, settings.aggregator_group)
+        ),
+        settings=settings,
+    )
+    serve(context, clickhouse)
+
+
+def serve(context: Context, clickhouse: ClickHouse) -> None:
+    """Answer requests with the scheduler running; both stop in order on SIGTERM and SIGINT."""
+    registry = CollectorRegistry()
+    scheduler = Scheduler(context, JobMetrics(registry))
+    checks = {"clickhouse": lambda: clickhouse.command("SELECT 1"), "scheduler": scheduler.check}
+    app = create_app(context, registry=registry, checks=checks)
+    scheduler.start()
+    try:
+        uvicorn.run(app, host=context.settings.host, port=context.settings.port, log_config=None)
+    finally:
+        scheduler.stop()
+
+
+def _prepare_database(engine: Engine, sessions: SessionFactory, settings: Settings, clock: Clock) -> None:
+    with transaction(sessions, reads_only=True) as session:
+        session.execute(text("SELECT 1"))  # is it there? Then the upgrade's own errors are not of the moment
+    upgrade(engine)
+    with transaction(sessions) as session:
+        if engine.dialect.name == "postgresql":
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _BOOTSTRAP_LOCK})
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        if key is None and session.scalar(select(ApiKey.id).limit(1)) is not None:
+            return
+        ensure_organization(session, settings, clock.now(), key or _make_key())
+
+
+def _make_key() -> str:
+    """A key for an empty database; it is shown this once, since only its hash is kept."""
+    key = secrets.token_urlsafe(32)
+    _log.warning("api_key_made", api_key=key)
+    return key
+
+
+def _open_clickhouse(settings: Settings) -> ClickHouse:
+    clickhouse = connect_server(settings.clickhouse_url)
+    create_tables(clickhouse, durable=False)
+    return clickhouse
+
+
+def _until_there(attempt: Callable[[], T]) -> T:
+    """Try until a service is there."""
+    pause = RETRY_SECONDS_MIN
+    while True:
+        try:
+            return attempt()
+        except TransientError as error:
+            _log.warning("waiting for a service", service=error.service, reason=error.reason, seconds=pause)
+            time.sleep(pause)
+            pause = min(pause * 2, RETRY_SECONDS_MAX)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Drafts: recomputed from what was used by now, and made final when their grace period is over.
+
+The steps and what a crash after each means are those of `period_closing`: read, price outside of any
+transaction, then write and number in one.
+"""
+
+import time
+import uuid
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session, selectinload
+
+from invoicer.billing.billing_facts import load_account, load_facts, select_subscriptions
+from invoicer.billing.billing_items import BillingItem, stored_item
+from invoicer.billing.finalization import finalize_invoice, lock_customer
+from invoicer.billing.invoice_building import InvoiceStatus, apply_pricing, price_items
+from invoicer.billing.usage_gate import CountedUsage
+from invoicer.context import Context
+from invoicer.db import Fee, Invoice, InvoiceAppliedTax, Subscription
+from invoicer.db.session import transaction
+from schemas.errors import TransientError
+
+_CATCH_UP_SECONDS_MAX = 5.0
+_CATCH_UP_LOOK_SECONDS = 0.05
+"""How long a caller who asks for a final invoice waits for the stream, and how often it is looked at."""
+
+
+def refresh_draft(context: Context, invoice_id: uuid.UUID) -> bool:
+    """Recompute a draft from its billing periods and the usage counted by now; False for any other invoice.
+
+    Raises: TransientError when a store is away or another invoicer has the customer; InvariantViolation.
+    Source: Lago invoices, operations.
+    """
+    return _recompute(context, invoice_id, finalize_at=None)
+
+
+def finalize_draft(context: Context, invoice_id: uuid.UUID, *, at: datetime) -> bool:
+    """Refresh a draft, then make it final as of `at`; False for any other invoice.
+
+    The caller sees to it that the usage accepted before `at` is counted.
+    Raises: as `refresh_draft`.
+    """
+    return _recompute(context, invoice_id, finalize_at=at)
+
+
+def wait_until_counted(context: Context, instant: datetime) -> None:
+    """Wait a few seconds for the stream to be counted up to `instant`.
+
+    Raises: TransientError when it is not by then.
+    """
+    counted = CountedUsage(context.gate, context.clock)
+    deadline = time.monotonic() + _CATCH_UP_SECONDS_MAX
+    while not counted.is_counted(instant):
+        if time.monotonic() > deadline:
+            raise TransientError("usage", "accepted events are still being counted", retry_after_seconds=5)
+        time.sleep(_CATCH_UP_LOOK_SECONDS)
+
+
+def _recompute(context: Context, invoice_id: uuid.UUID, *, finalize_at: datetime | None) -> bool:
+    now = context.clock.now()
+    with transaction(context.sessions, reads_only=True) as session:
+        stored = _load_draft(session, invoice_id)
+        if stored is None:
+            return False
+        account = load_account(session, stored.customer_id)
+        items = _items(session, stored)
+    priced = price_items(context.usage, account, items, now)
+    with transaction(context.sessions) as session:
+        customer = lock_customer(session, stored.customer_id)
+        if customer is None:
+            raise TransientError("billing", "the customer is being billed")
+        invoice = _load_draft(session, invoice_id)
+        if invoice is None:
+            return False
+        _delete_fees(session, invoice)
+        apply_pricing(invoice, priced)
+        invoice.updated_at = now
+        if finalize_at is not None:
+            finalize_invoice(session, customer, invoice, at=finalize_at, now=now)
+    return True
+
+
+def _load_draft(session: Session, invoice_id: uuid.UUID) -> Invoice | None:
+    return session.scalar(
+        select(Invoice)
+        .where(Invoice.id == invoice_id, Invoice.status == InvoiceStatus.DRAFT)
+        .options(selectinload(Invoice.billing_periods))
+        .execution_options(populate_existing=True)
+    )
+
+
+def _items(session: Session, invoice: Invoice) -> list[BillingItem]:
+    periods = sorted(invoice.billing_periods, key=lambda period: (period.created_at, str(period.subscription_id)))
+    wanted = [period.subscription_id for period in periods]
+    rows = session.scalars(select_subscriptions().where(Subscription.id.in_(wanted))).unique()
+    by_id = {row.id: row for row in rows}
+    facts = load_facts(session, [by_id[each] for each in wanted])
+    timezone = ZoneInfo(invoice.timezone)
+    return [stored_item(each, period, timezone) for each, period in zip(facts, periods, strict=True)]
+
+
+def _delete_fees(session: Session, invoice: Invoice) -> None:
+    """Take what was computed before off a draft; a true-up goes with its parent, in the database."""
+    session.execute(delete(Fee).where(Fee.invoice_id == invoice.id))
+    session.execute(delete(InvoiceAppliedTax).where(InvoiceAppliedTax.invoice_id == invoice.id))
+    session.expire(invoice, ["fees", "applied_taxes"])

@@ -1,0 +1,102 @@
+"""Makes a draft final: its number, its dates, and what it means for payment."""
+
+import uuid
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from invoicer.billing.billing_items import InvoicingReason
+from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus
+from invoicer.billing.invoice_dates import finalization_date, invoice_terms, overdue_at, payment_due_date
+from invoicer.billing.local_days import local_day
+from invoicer.db import Customer, Invoice, Organization
+
+
+def lock_customer(session: Session, customer_id: uuid.UUID, *, waits: bool = False) -> Customer | None:
+    """Claim a customer for billing in this transaction; None where another invoicer has it.
+
+    `waits` for the other one instead. The lock lets others read the row and refer to it, but not bill it.
+    SQLite has no row locks: there the transaction itself is alone.
+    """
+    return session.scalar(
+        select(Customer)
+        .where(Customer.id == customer_id)
+        .with_for_update(skip_locked=not waits, key_share=True, of=Customer)
+        .execution_options(populate_existing=True)
+    )
+
+
+def finalize_invoice(
+    session: Session, customer: Customer, invoice: Invoice, *, at: datetime, now: datetime
+) -> None:
+    """Make an invoice final at the instant `at`, or close it where nothing is owed and nobody wants to see it.
+
+    `customer` is locked by the caller; the organization is locked here where it counts the numbers, so that
+    they have no gap: a number is given only in the transaction that makes the invoice final.
+    Source: Lago invoices, numbering; zero amount invoices; dates.
+    """
+    was_draft = invoice.expected_finalization_at is not None
+    invoice.expected_finalization_at = None
+    invoice.updated_at = now
+    if invoice.fees_amount_cents == 0 and not _issues_zero_amount(customer):
+        invoice.status = InvoiceStatus.CLOSED
+        return
+    if was_draft:
+        _set_dates(invoice, customer, at)
+    _number(session, invoice, customer, at)
+    invoice.status = InvoiceStatus.FINALIZED
+    invoice.finalized_at = now
+    if invoice.total_amount_cents == 0:
+        invoice.payment_status = PaymentStatus.SUCCEEDED
+    else:
+        zone = invoice_terms(customer).timezone
+        invoice.payment_overdue_at = overdue_at(invoice.payment_due_date, zone)
+
+
+def draft_number(organization: Organization) -> str:
+    """What stands for the number while there is none."""
+    return f"{organization.document_number_prefix}-DRAFT"
+
+
+def _issues_zero_amount(customer: Customer) -> bool:
+    match customer.finalize_zero_amount_invoice:
+        case "skip":
+            return False
+        case "finalize":
+            return True
+        case _:
+            return customer.organization.finalize_zero_amount_invoice
+
+
+def _set_dates(invoice: Invoice, customer: Customer, at: datetime) -> None:
+    is_periodic = any(each.invoicing_reason == InvoicingReason.PERIODIC for each in invoice.billing_periods)
+    terms = invoice_terms(customer)
+    invoice.issuing_date = finalization_date(terms, invoice.issuing_date, at, is_periodic=is_periodic)
+    invoice.payment_due_date = payment_due_date(invoice.issuing_date, invoice.net_payment_term)
+
+
+def _number(session: Session, invoice: Invoice, customer: Customer, at: datetime) -> None:
+    customer.last_invoice_sequential_id += 1
+    invoice.sequential_id = customer.last_invoice_sequential_id
+    organization = customer.organization
+    if organization.document_numbering == "per_customer":
+        prefix = organization.document_number_prefix
+        invoice.number = f"{prefix}-{customer.sequential_id:03d}-{invoice.sequential_id:03d}"
+        return
+    organization = _lock_organization(session, organization.id)
+    organization.last_invoice_sequential_id += 1
+    invoice.organization_sequential_id = organization.last_invoice_sequential_id
+    month = local_day(at, ZoneInfo(organization.timezone)).strftime("%Y%m")
+    number = f"{organization.document_number_prefix}-{month}-{invoice.organization_sequential_id:03d}"
+    invoice.number = number
+
+
+def _lock_organization(session: Session, organization_id: uuid.UUID) -> Organization:
+    return session.scalars(
+        select(Organization)
+        .where(Organization.id == organization_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).one()

@@ -1,0 +1,137 @@
+"""Changes and ends subscriptions."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from invoicer.billing.billing_facts import trial_started_at
+from invoicer.billing.due_steps import SubscriptionStatus, subscription_terms
+from invoicer.billing.finalization import lock_customer
+from invoicer.billing.lifecycle import cancel, reschedule, terminate
+from invoicer.billing.subscription_creation import check_ending, start_or_wait
+from invoicer.billing.subscription_input import (
+    SubscriptionChanges,
+    TerminationCreditNote,
+    TerminationInvoice,
+)
+from invoicer.billing.subscription_terms import SubscriptionTerms
+from invoicer.db import Customer, Plan, Subscription
+from schemas.errors import InputError, NotFound
+from schemas.usage import UsageReader
+
+_LIVE = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PENDING)
+
+
+@dataclass(frozen=True)
+class Termination:
+    """How a subscription ends.
+
+    Credit notes do not exist: of `credit_note` only `skip` and the default `credit` are accepted, and with
+    `credit` nothing is given back either; the wish is kept with the subscription.
+    """
+
+    credit_note: TerminationCreditNote | None = None
+    invoice: TerminationInvoice = TerminationInvoice.GENERATE
+
+
+def update_subscription(
+    session: Session, usage: UsageReader, subscription: Subscription, changes: SubscriptionChanges, now: datetime
+) -> None:
+    """Change what is named of a subscription; its start only while it is pending.
+
+    Raises: InputError for an end that does not lie ahead.
+    Source: Lago subscriptions, update.
+    """
+    _lock(session, subscription)
+    is_pending = subscription.status == SubscriptionStatus.PENDING
+    starts_at = subscription.subscription_at
+    if is_pending and changes.subscription_at is not None:
+        starts_at = changes.subscription_at
+    if "ending_at" in changes.model_fields_set:
+        timezone = ZoneInfo(subscription.customer.applicable_timezone)
+        check_ending(changes.ending_at, starts_at, now, timezone)
+    values = changes.given("name", "ending_at", "purchase_order_number") | changes.stated(
+        "consolidate_invoice", "on_termination_credit_note", "on_termination_invoice"
+    )
+    for field, value in values.items():
+        setattr(subscription, field, value)
+    subscription.subscription_at = starts_at
+    subscription.updated_at = now
+    if is_pending:
+        start_or_wait(session, usage, subscription, now)
+    else:
+        reschedule(subscription, _terms(session, subscription))
+
+
+def terminate_subscription(
+    session: Session, subscription: Subscription, termination: Termination, now: datetime
+) -> None:
+    """End an active subscription now. Its final invoice stays due until the usage up to now is counted.
+
+    Raises: InputError for a credit note that would give money back; NotFound when it has just ended.
+    Source: Lago subscriptions, termination.
+    """
+    if termination.credit_note in (TerminationCreditNote.REFUND, TerminationCreditNote.OFFSET):
+        raise InputError({"on_termination_credit_note": ["not_supported"]})
+    _lock(session, subscription)
+    if subscription.status != SubscriptionStatus.ACTIVE:
+        raise NotFound("subscription")
+    if subscription.plan.pay_in_advance:
+        subscription.on_termination_credit_note = termination.credit_note or TerminationCreditNote.CREDIT
+    subscription.on_termination_invoice = termination.invoice
+    terminate(subscription, _terms(session, subscription), at=now, now=now)
+
+
+def cancel_subscription(session: Session, subscription: Subscription, now: datetime) -> None:
+    """Give up a pending subscription.
+
+    Raises: NotFound when it has just started.
+    """
+    _lock(session, subscription)
+    if subscription.status != SubscriptionStatus.PENDING:
+        raise NotFound("subscription")
+    cancel(subscription, now)
+
+
+def terminate_all_subscriptions(session: Session, customer: Customer, now: datetime) -> None:
+    """End what a customer has, before it is deleted: final invoices stay due, pending ones are canceled."""
+    _end_all(session, select(Subscription).where(Subscription.customer_id == customer.id), now)
+
+
+def terminate_plan_subscriptions(session: Session, plan: Plan, now: datetime) -> None:
+    """End every subscription of a plan that is being deleted, in the same way."""
+    _end_all(session, select(Subscription).where(Subscription.plan_id == plan.id), now)
+
+
+def reschedule_customer(session: Session, customer: Customer) -> None:
+    """Recompute when the customer's subscriptions are due: after a change of its timezone."""
+    live = select(Subscription).where(Subscription.customer_id == customer.id, Subscription.status.in_(_LIVE))
+    for subscription in session.scalars(live).all():
+        reschedule(subscription, _terms(session, subscription))
+
+
+def _end_all(session: Session, subscriptions: Select[Subscription], now: datetime) -> None:
+    live = subscriptions.where(Subscription.status.in_(_LIVE)).order_by(Subscription.created_at, Subscription.id)
+    for subscription in session.scalars(live).all():
+        _lock(session, subscription)
+        if subscription.status == SubscriptionStatus.PENDING:
+            cancel(subscription, now)
+        elif subscription.status == SubscriptionStatus.ACTIVE:
+            terminate(subscription, _terms(session, subscription), at=now, now=now)
+
+
+def _lock(session: Session, subscription: Subscription) -> None:
+    """Wait for an invoicer at work on the customer, then see the subscription as it left it."""
+    lock_customer(session, subscription.customer_id, waits=True)
+    session.refresh(subscription, with_for_update={"key_share": True, "of": Subscription})
+
+
+def _terms(session: Session, subscription: Subscription) -> SubscriptionTerms:
+    return subscription_terms(
+        subscription,
+        trial_started_at=trial_started_at(session, subscription),
+        timezone=ZoneInfo(subscription.customer.applicable_timezone),
+    )

@@ -1,0 +1,1 @@
+"""What the invoicer does on its own as time passes."""
