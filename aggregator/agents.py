@@ -12,7 +12,6 @@ What Faust does that matters here, and what is done about it:
 import asyncio
 import os
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,7 +71,6 @@ class AggregatorWorker:
         self._settings = settings
         self._counter = counter
         self._status = status
-        self._directory = tempfile.TemporaryDirectory(prefix="millrace-faust-")
         self.app = self._make_app()
 
     def run(self) -> None:
@@ -93,14 +91,13 @@ class AggregatorWorker:
         finally:
             for task in tasks:
                 task.cancel()
-            self._directory.cleanup()
 
     def _make_app(self) -> faust.App:
         settings = self._settings
         app = faust.App(
             settings.aggregator_group,
             broker=[f"kafka://{server.strip()}" for server in settings.kafka_bootstrap_servers.split(",")],
-            datadir=self._directory.name,
+            datadir=settings.index_dir / "faust",  # Faust asks for one; without tables it stays empty
             store="memory://",
             Topic=HeldTopic,
             key_serializer="raw",

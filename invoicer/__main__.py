@@ -23,7 +23,7 @@ from invoicer.db.migrate import upgrade
 from invoicer.db.session import SessionFactory, open_engine, session_factory, transaction
 from invoicer.jobs.job_metrics import JobMetrics
 from invoicer.jobs.scheduler import Scheduler
-from schemas.clock import Clock, SystemClock
+from schemas.clock import Clock, open_clock
 from schemas.errors import TransientError
 from schemas.log_setup import configure_logging
 from schemas.settings import Settings
@@ -41,7 +41,7 @@ def main() -> None:
     """Wait for the services, then answer requests and do due work until a signal ends it."""
     settings = Settings()
     configure_logging(settings)
-    clock = SystemClock()
+    clock = open_clock(settings.test_clock)
     engine = open_engine(settings.database_url)
     sessions = session_factory(engine)
     _until_there(lambda: _prepare_database(engine, sessions, settings, clock))
@@ -63,7 +63,11 @@ def serve(context: Context, clickhouse: ClickHouse) -> None:
     """Answer requests with the scheduler running; both stop in order on SIGTERM and SIGINT."""
     registry = CollectorRegistry()
     scheduler = Scheduler(context, JobMetrics(registry))
-    checks = {"clickhouse": lambda: clickhouse.command("SELECT 1"), "scheduler": scheduler.check}
+    checks: dict[str, Callable[[], object]] = {
+        "clickhouse": lambda: clickhouse.command("SELECT 1"),
+        "kafka": context.gate.mark,
+        "scheduler": scheduler.check,
+    }
     app = create_app(context, registry=registry, checks=checks)
     scheduler.start()
     try:

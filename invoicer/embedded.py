@@ -48,7 +48,7 @@ from invoicer.db.session import open_engine, session_factory, transaction
 from invoicer.jobs.job_metrics import JobMetrics
 from invoicer.jobs.scheduler import Scheduler
 from schemas.catalog import CatalogCache
-from schemas.clock import Clock, MovableClock, SystemClock
+from schemas.clock import open_clock
 from schemas.log_setup import configure_logging
 from schemas.settings import Settings
 
@@ -68,7 +68,7 @@ class EmbeddedMillrace:
         self.settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
         self._stack = ExitStack()
         self._stopped = threading.Event()
-        self._clock: Clock = SystemClock() if settings.test_clock is None else MovableClock(settings.test_clock)
+        self._clock = open_clock(settings.test_clock)
 
     @property
     def url(self) -> str:
@@ -133,7 +133,7 @@ class EmbeddedMillrace:
         registry = CollectorRegistry()
         ingest, publisher = self._build_ingest(clickhouse, registry)
         scheduler = Scheduler(context, JobMetrics(registry))
-        checks: dict[str, Callable[[], None]] = {
+        checks: dict[str, Callable[[], object]] = {
             "clickhouse": lambda: clickhouse.command("SELECT 1"),
             "publisher": lambda: self._server.run(publisher.check()),
             "scheduler": scheduler.check,

@@ -38,3 +38,8 @@ class MovableClock:
             if instant < self._now:
                 raise ValueError(f"the clock stands at {self._now.isoformat()} and only moves forward")
             self._now = instant.astimezone(UTC)
+
+
+def open_clock(test_clock: datetime | None) -> Clock:
+    """The machine's clock, or one that stands at `test_clock` until it is told to move."""
+    return SystemClock() if test_clock is None else MovableClock(test_clock)

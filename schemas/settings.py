@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     organization_name: str = Field("Millrace", description="Name of the first organization.")
     data_dir: Path = Field(Path("data"), description="Embedded mode: where everything is kept.")
     test_clock: datetime | None = Field(
-        None, description="Embedded mode: start a clock that only moves when told."
+        None, description="Start a clock that only moves when told: embedded, or with a single invoicer."
     )
 
     clickhouse_http_port: int = Field(

@@ -9,7 +9,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("schemas", "ingest", "aggregator", "invoicer")
 USAGE_READERS = frozenset(
-    {"aggregator.usage", "aggregator.event_log", "aggregator.watermark", "aggregator.clickhouse"}
+    {
+        "aggregator.usage",
+        "aggregator.event_log",
+        "aggregator.watermark",
+        "aggregator.kafka",
+        "aggregator.clickhouse",
+    }
 )
 """What the invoicer may know of the aggregator: who reads usage, and how far counting has come."""
 MAY_IMPORT = {
@@ -22,7 +28,7 @@ WIRING = Path("invoicer/embedded.py")
 DRIVERS = {
     "clickhouse_connect": {"aggregator/clickhouse.py"},
     "faust": {"aggregator/agents.py"},
-    "confluent_kafka": {"ingest/kafka_publisher.py", "aggregator/watermark.py", "aggregator/dead_letters.py"},
+    "confluent_kafka": {"ingest/kafka_publisher.py", "aggregator/kafka.py"},
     "lmdb": {"aggregator/index.py"},
 }
 """A driver is imported in one place per package, so that its errors are translated in one place."""

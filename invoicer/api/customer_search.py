@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
-from sqlalchemy import ColumnElement, Select, or_
+from sqlalchemy import ColumnElement, Select, false, or_
 
 from invoicer.catalog.customers import select_customers
+from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
 from invoicer.db import Customer, CustomerMetadata
 
 _SEARCHED = (
@@ -29,6 +30,7 @@ class Search:
     customer_type: str | None
     has_customer_type: bool | None
     has_tax_identification_number: bool | None
+    billing_entity_codes: list[str] = field(default_factory=list)
     account_types: list[str] = field(default_factory=list)
     countries: list[str] = field(default_factory=list)
     currencies: list[str] = field(default_factory=list)
@@ -50,6 +52,8 @@ class Search:
             (Customer.customer_type, [self.customer_type] if self.customer_type else []),
         )
         conditions: list[ColumnElement[bool]] = [column.in_(values) for column, values in chosen if values]
+        if self.billing_entity_codes and DEFAULT_BILLING_ENTITY not in self.billing_entity_codes:
+            conditions.append(false())
         if self.search_term:
             conditions.append(or_(*(column.icontains(self.search_term, autoescape=True) for column in _SEARCHED)))
         if self.has_customer_type is not None:
@@ -76,6 +80,9 @@ def read_search(
     has_customer_type: bool | None = None,
     has_tax_identification_number: bool | None = None,
     account_type: Annotated[list[str] | None, Query(alias="account_type[]", max_length=100)] = None,
+    billing_entity_codes: Annotated[
+        list[str] | None, Query(alias="billing_entity_codes[]", max_length=100)
+    ] = None,
     countries: Annotated[list[str] | None, Query(alias="countries[]", max_length=300)] = None,
     currencies: Annotated[list[str] | None, Query(alias="currencies[]", max_length=300)] = None,
     states: Annotated[list[str] | None, Query(alias="states[]", max_length=300)] = None,
@@ -92,6 +99,7 @@ def read_search(
         customer_type=customer_type,
         has_customer_type=has_customer_type,
         has_tax_identification_number=has_tax_identification_number,
+        billing_entity_codes=billing_entity_codes or [],
         account_types=account_type or [],
         countries=countries or [],
         currencies=currencies or [],

@@ -8,7 +8,7 @@ from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.billing.subscription_changes import reschedule_customer, terminate_all_subscriptions
 from invoicer.catalog.customer_input import CustomerInput
-from invoicer.catalog.customers import delete_customer, find_customer, upsert_customer
+from invoicer.catalog.customers import delete_customer, find_customer, upsert_customer, with_details
 
 router = make_router("customers")
 
@@ -35,7 +35,7 @@ def list_page(
     organization: CurrentOrganization, session: DbSession, pagination: Paginated, search: CustomerSearch
 ) -> CustomersAnswer:
     """List customers, newest first."""
-    customers, total = paginate(session, search.select(organization.id), pagination)
+    customers, total = paginate(session, with_details(search.select(organization.id)), pagination)
     outputs = [CustomerOutput.of(customer) for customer in customers]
     return CustomersAnswer(customers=outputs, meta=PaginationMeta.of(pagination, total))
 

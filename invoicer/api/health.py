@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from invoicer.db.session import SessionFactory, transaction
 
-Check = Callable[[], None]
+Check = Callable[[], object]
 """Returns when a part works; raises when it does not."""
 
 router = APIRouter(tags=["health"])

@@ -6,7 +6,7 @@ from invoicer.api.pagination import Paginated, PaginationMeta, paginate
 from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.catalog.charge_input import ChargeChanges, ChargeInput
-from invoicer.catalog.charges import find_charge, select_charges
+from invoicer.catalog.charges import find_charge, select_charges, with_details
 from invoicer.catalog.plan_charges import create_plan_charge, delete_plan_charge, update_plan_charge
 from invoicer.catalog.plans import find_plan
 
@@ -42,7 +42,7 @@ def list_page(
 ) -> ChargesAnswer:
     """List the charges of a plan, newest first."""
     plan = find_plan(session, organization.id, code)
-    charges, total = paginate(session, select_charges(plan), pagination)
+    charges, total = paginate(session, with_details(select_charges(plan)), pagination)
     outputs = [ChargeOutput.of(charge) for charge in charges]
     return ChargesAnswer(charges=outputs, meta=PaginationMeta.of(pagination, total))
 

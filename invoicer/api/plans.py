@@ -13,6 +13,7 @@ from invoicer.catalog.plans import (
     find_plan,
     select_plans,
     update_plan,
+    with_details,
 )
 
 router = make_router("plans")
@@ -39,7 +40,7 @@ def create(body: PlanBody, organization: CurrentOrganization, session: DbSession
 @router.get("/plans")
 def list_page(organization: CurrentOrganization, session: DbSession, pagination: Paginated) -> PlansAnswer:
     """List plans, newest first."""
-    plans, total = paginate(session, select_plans(organization.id), pagination)
+    plans, total = paginate(session, with_details(select_plans(organization.id)), pagination)
     return PlansAnswer(plans=[PlanOutput.of(plan) for plan in plans], meta=PaginationMeta.of(pagination, total))
 
 

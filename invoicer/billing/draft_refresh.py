@@ -9,18 +9,19 @@ import uuid
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, selectinload
 
 from invoicer.billing.billing_facts import load_account, load_facts, select_subscriptions
 from invoicer.billing.billing_items import BillingItem, stored_item
-from invoicer.billing.finalization import finalize_invoice, lock_customer
+from invoicer.billing.finalization import finalize_stored_draft, lock_customer
 from invoicer.billing.invoice_building import InvoiceStatus, apply_pricing, price_items
 from invoicer.billing.usage_gate import CountedUsage
 from invoicer.context import Context
 from invoicer.db import Fee, Invoice, InvoiceAppliedTax, Subscription
 from invoicer.db.session import transaction
-from schemas.errors import TransientError
+from schemas.errors import InvariantViolation, TransientError
 
 _CATCH_UP_SECONDS_MAX = 5.0
 _CATCH_UP_LOOK_SECONDS = 0.05
@@ -30,7 +31,7 @@ _CATCH_UP_LOOK_SECONDS = 0.05
 def refresh_draft(context: Context, invoice_id: uuid.UUID) -> bool:
     """Recompute a draft from its billing periods and the usage counted by now; False for any other invoice.
 
-    Raises: TransientError when a store is away or another invoicer has the customer; InvariantViolation.
+    Raises: TransientError when a store is away; InvariantViolation when the result would not add up.
     Source: Lago invoices, operations.
     """
     return _recompute(context, invoice_id, finalize_at=None)
@@ -43,6 +44,16 @@ def finalize_draft(context: Context, invoice_id: uuid.UUID, *, at: datetime) -> 
     Raises: as `refresh_draft`.
     """
     return _recompute(context, invoice_id, finalize_at=at)
+
+
+def hold_draft(context: Context, invoice_id: uuid.UUID, violation: InvariantViolation) -> None:
+    """Leave a draft a draft that would not be right as an invoice, until somebody has looked at it."""
+    structlog.get_logger().error("draft_held", invoice_id=str(invoice_id), reason=str(violation))
+    with transaction(context.sessions) as session:
+        draft = _load_draft(session, invoice_id)
+        if draft is not None:
+            draft.expected_finalization_at = None
+            draft.updated_at = context.clock.now()
 
 
 def wait_until_counted(context: Context, instant: datetime) -> None:
@@ -68,17 +79,15 @@ def _recompute(context: Context, invoice_id: uuid.UUID, *, finalize_at: datetime
         items = _items(session, stored)
     priced = price_items(context.usage, account, items, now)
     with transaction(context.sessions) as session:
-        customer = lock_customer(session, stored.customer_id)
-        if customer is None:
-            raise TransientError("billing", "the customer is being billed")
+        customer = lock_customer(session, stored.customer_id, waits=True)
         invoice = _load_draft(session, invoice_id)
-        if invoice is None:
-            return False
+        if customer is None or invoice is None:
+            return False  # somebody else made it final meanwhile
         _delete_fees(session, invoice)
         apply_pricing(invoice, priced)
         invoice.updated_at = now
         if finalize_at is not None:
-            finalize_invoice(session, customer, invoice, at=finalize_at, now=now)
+            finalize_stored_draft(session, customer, invoice, at=finalize_at, now=now)
     return True
 
 

@@ -28,31 +28,26 @@ def lock_customer(session: Session, customer_id: uuid.UUID, *, waits: bool = Fal
     )
 
 
-def finalize_invoice(
-    session: Session, customer: Customer, invoice: Invoice, *, at: datetime, now: datetime
-) -> None:
-    """Make an invoice final at the instant `at`, or close it where nothing is owed and nobody wants to see it.
+def finalize_invoice(session: Session, customer: Customer, invoice: Invoice, *, now: datetime) -> None:
+    """Make an invoice final that was just billed, as of the instant it was due; see `finalize_stored_draft`."""
+    _settle(session, customer, invoice, at=invoice.billed_at, now=now)
 
-    `customer` is locked by the caller; the organization is locked here where it counts the numbers, so that
-    they have no gap: a number is given only in the transaction that makes the invoice final.
+
+def finalize_stored_draft(
+    session: Session, customer: Customer, draft: Invoice, *, at: datetime, now: datetime
+) -> None:
+    """Make a draft final at the instant `at`, which gives it its dates.
+
+    Where nothing is owed and nobody wants to see it, it is closed instead and gets no number. `customer` is
+    locked by the caller; the organization is locked here where it counts the numbers. They have no gap,
+    because a number is given only in the transaction that makes the invoice final.
     Source: Lago invoices, numbering; zero amount invoices; dates.
     """
-    was_draft = invoice.expected_finalization_at is not None
-    invoice.expected_finalization_at = None
-    invoice.updated_at = now
-    if invoice.fees_amount_cents == 0 and not _issues_zero_amount(customer):
-        invoice.status = InvoiceStatus.CLOSED
-        return
-    if was_draft:
-        _set_dates(invoice, customer, at)
-    _number(session, invoice, customer, at)
-    invoice.status = InvoiceStatus.FINALIZED
-    invoice.finalized_at = now
-    if invoice.total_amount_cents == 0:
-        invoice.payment_status = PaymentStatus.SUCCEEDED
-    else:
-        zone = invoice_terms(customer).timezone
-        invoice.payment_overdue_at = overdue_at(invoice.payment_due_date, zone)
+    is_periodic = any(each.invoicing_reason == InvoicingReason.PERIODIC for each in draft.billing_periods)
+    terms = invoice_terms(customer)
+    draft.issuing_date = finalization_date(terms, draft.issuing_date, at, is_periodic=is_periodic)
+    draft.payment_due_date = payment_due_date(draft.issuing_date, draft.net_payment_term)
+    _settle(session, customer, draft, at=at, now=now)
 
 
 def draft_number(organization: Organization) -> str:
@@ -70,11 +65,19 @@ def _issues_zero_amount(customer: Customer) -> bool:
             return customer.organization.finalize_zero_amount_invoice
 
 
-def _set_dates(invoice: Invoice, customer: Customer, at: datetime) -> None:
-    is_periodic = any(each.invoicing_reason == InvoicingReason.PERIODIC for each in invoice.billing_periods)
-    terms = invoice_terms(customer)
-    invoice.issuing_date = finalization_date(terms, invoice.issuing_date, at, is_periodic=is_periodic)
-    invoice.payment_due_date = payment_due_date(invoice.issuing_date, invoice.net_payment_term)
+def _settle(session: Session, customer: Customer, invoice: Invoice, *, at: datetime, now: datetime) -> None:
+    invoice.expected_finalization_at = None
+    invoice.updated_at = now
+    if invoice.fees_amount_cents == 0 and not _issues_zero_amount(customer):
+        invoice.status = InvoiceStatus.CLOSED
+        return
+    _number(session, invoice, customer, at)
+    invoice.status = InvoiceStatus.FINALIZED
+    invoice.finalized_at = now
+    if invoice.total_amount_cents == 0:
+        invoice.payment_status = PaymentStatus.SUCCEEDED
+    else:
+        invoice.payment_overdue_at = overdue_at(invoice.payment_due_date, ZoneInfo(invoice.timezone))
 
 
 def _number(session: Session, invoice: Invoice, customer: Customer, at: datetime) -> None:

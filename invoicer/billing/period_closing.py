@@ -115,8 +115,7 @@ def _carry_out(context: Context, account: BillingAccount, works: Sequence[_Work]
         invoice = _build(context, account, works, now)
     except InvariantViolation as violation:
         if len(works) == 1:
-            _park(context, works[0], violation, now)
-            return 0
+            return _park(context, works[0], violation, now)
         return _carry_out_sound(context, account, works, now)
     return _write(context, account, works, invoice, now)
 
@@ -124,18 +123,19 @@ def _carry_out(context: Context, account: BillingAccount, works: Sequence[_Work]
 def _carry_out_sound(context: Context, account: BillingAccount, works: Sequence[_Work], now: datetime) -> int:
     """Park the subscriptions that cannot be billed, and bill the others together as they would have been."""
     sound = []
+    done = 0
     for work in works:
         try:
             _build(context, account, [work], now)
         except InvariantViolation as violation:
-            _park(context, work, violation, now)
+            done += _park(context, work, violation, now)
         else:
             sound.append(work)
     if not sound:
-        return 0
+        return done
     if len(sound) == len(works):
         raise InvariantViolation(f"customer {account.customer.id}: sound subscriptions make an unsound invoice")
-    return _write(context, account, sound, _build(context, account, sound, now), now)
+    return done + _write(context, account, sound, _build(context, account, sound, now), now)
 
 
 def _build(context: Context, account: BillingAccount, works: Sequence[_Work], now: datetime) -> Invoice | None:
@@ -158,7 +158,7 @@ def _write(
         if invoice is not None:
             session.add(invoice)
             if invoice.expected_finalization_at is None:
-                finalize_invoice(session, customer, invoice, at=invoice.billed_at, now=now)
+                finalize_invoice(session, customer, invoice, now=now)
         for subscription, work in zip(subscriptions, works, strict=True):
             if work.step is None:
                 reschedule(subscription, work.terms)
@@ -192,7 +192,7 @@ def _lock_unchanged(session: Session, works: Sequence[_Work]) -> list[Subscripti
     return [by_id[each] for each in wanted] if unchanged else None
 
 
-def _park(context: Context, work: _Work, violation: InvariantViolation, now: datetime) -> None:
+def _park(context: Context, work: _Work, violation: InvariantViolation, now: datetime) -> int:
     """Stop billing a subscription until somebody has looked at it: better none than a wrong invoice."""
     structlog.get_logger().error(
         "subscription_parked", subscription_id=str(work.subscription_id), reason=str(violation)
@@ -202,3 +202,4 @@ def _park(context: Context, work: _Work, violation: InvariantViolation, now: dat
         if subscription is not None:
             subscription.parked_reason = str(violation)
             subscription.updated_at = now
+    return 1

@@ -42,9 +42,10 @@ def update_subscription(
 ) -> None:
     """Change what is named of a subscription; its start only while it is pending.
 
-    Raises: InputError for an end that does not lie ahead.
+    Raises: InputError for an end that does not lie ahead, or a credit note that would give money back.
     Source: Lago subscriptions, update.
     """
+    _check_credit_note(changes.on_termination_credit_note)
     _lock(session, subscription)
     is_pending = subscription.status == SubscriptionStatus.PENDING
     starts_at = subscription.subscription_at
@@ -74,8 +75,7 @@ def terminate_subscription(
     Raises: InputError for a credit note that would give money back; NotFound when it has just ended.
     Source: Lago subscriptions, termination.
     """
-    if termination.credit_note in (TerminationCreditNote.REFUND, TerminationCreditNote.OFFSET):
-        raise InputError({"on_termination_credit_note": ["not_supported"]})
+    _check_credit_note(termination.credit_note)
     _lock(session, subscription)
     if subscription.status != SubscriptionStatus.ACTIVE:
         raise NotFound("subscription")
@@ -121,6 +121,11 @@ def _end_all(session: Session, subscriptions: Select[Subscription], now: datetim
             cancel(subscription, now)
         elif subscription.status == SubscriptionStatus.ACTIVE:
             terminate(subscription, _terms(session, subscription), at=now, now=now)
+
+
+def _check_credit_note(wish: TerminationCreditNote | None) -> None:
+    if wish in (TerminationCreditNote.REFUND, TerminationCreditNote.OFFSET):
+        raise InputError({"on_termination_credit_note": ["not_supported"]})
 
 
 def _lock(session: Session, subscription: Subscription) -> None:

@@ -151,5 +151,5 @@ def _start(session: Session, usage: UsageReader, subscription: Subscription, now
         invoice = build_invoice(usage, account, [item], now)
         session.add(invoice)
         if invoice.expected_finalization_at is None:
-            finalize_invoice(session, account.customer, invoice, at=invoice.billed_at, now=now)
+            finalize_invoice(session, account.customer, invoice, now=now)
     apply_step(subscription, terms, step, now)

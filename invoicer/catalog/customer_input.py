@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from invoicer.catalog.fields import (
+    AnyAddress,
     BlankIsNull,
     Count,
     Country,
@@ -18,7 +19,6 @@ from invoicer.catalog.fields import (
     Text,
     TimeZone,
     UnsupportedList,
-    Url,
     refused,
 )
 
@@ -100,8 +100,8 @@ class CustomerInput(ResourceInput):
     lastname: Text | None = None
     email: Annotated[Email | None, BlankIsNull] = None
     phone: Text | None = None
-    url: Annotated[Url | None, BlankIsNull] = None
-    logo_url: Annotated[Url | None, BlankIsNull] = None
+    url: Annotated[AnyAddress | None, BlankIsNull] = None
+    logo_url: Annotated[AnyAddress | None, BlankIsNull] = None
     legal_name: Text | None = None
     legal_number: Text | None = None
     tax_identification_number: Text | None = None

@@ -85,6 +85,13 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _no_boolean(value: Any) -> Any:
+    """Python counts True as 1; nobody who writes `true` means an amount."""
+    if isinstance(value, bool):
+        raise refused("value_is_invalid")
+    return value
+
+
 def _blank_is_null(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
@@ -92,8 +99,9 @@ def _blank_is_null(value: Any) -> Any:
 Text = Annotated[str, Field(max_length=TEXT_MAX)]
 RequiredText = Annotated[str, Field(max_length=TEXT_MAX), AfterValidator(_not_blank)]
 LongText = Annotated[str, Field(max_length=LONG_TEXT_MAX)]
-AmountCents = Annotated[int, Field(ge=0, le=AMOUNT_CENTS_MAX)]
-Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
+NoBoolean = BeforeValidator(_no_boolean)
+AmountCents = Annotated[int, NoBoolean, Field(ge=0, le=AMOUNT_CENTS_MAX)]
+Count = Annotated[int, NoBoolean, Field(ge=0, le=COUNT_MAX)]
 Country = Annotated[
     str, BeforeValidator(_upper), _one_of(lambda: COUNTRIES, "not_a_valid_country_code"), Field(max_length=8)
 ]
@@ -101,6 +109,8 @@ Currency = Annotated[str, _one_of(lambda: CURRENCIES, "value_is_invalid")]
 TimeZone = Annotated[str, _one_of(available_timezones, "invalid_timezone")]
 Locale = Annotated[str, _one_of(lambda: LOCALES, "not_a_valid_language_code")]
 Email = Annotated[str, Field(max_length=TEXT_MAX), _matching(_EMAIL, "invalid_email_format")]
+AnyAddress = Annotated[str, Field(max_length=URL_MAX)]
+"""A web address as people write it, with or without a scheme; it is only ever shown."""
 Url = Annotated[str, Field(max_length=URL_MAX), _matching(_URL, "url_is_invalid")]
 BlankIsNull = BeforeValidator(_blank_is_null)
 """In front of an optional kind: "" unsets it."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from invoicer.catalog.fields import LIST_MAX, LongText, RequiredText, ResourceInput, Text
+from invoicer.catalog.fields import LIST_MAX, LongText, NoBoolean, RequiredText, ResourceInput, Text
 from schemas.expression import SOURCE_LENGTH_MAX
 
 FILTER_VALUES_MAX = 1_000
@@ -16,7 +16,7 @@ AggregationName = Literal[
     "count_agg", "sum_agg", "max_agg", "unique_count_agg", "weighted_sum_agg", "latest_agg", "custom_agg"
 ]
 RoundingFunction = Literal["round", "ceil", "floor"]
-Precision = Annotated[int, Field(ge=-ROUNDING_PRECISION_MAX, le=ROUNDING_PRECISION_MAX)]
+Precision = Annotated[int, NoBoolean, Field(ge=-ROUNDING_PRECISION_MAX, le=ROUNDING_PRECISION_MAX)]
 ExpressionText = Annotated[str, Field(max_length=SOURCE_LENGTH_MAX)]
 
 

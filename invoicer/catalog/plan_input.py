@@ -10,6 +10,7 @@ from invoicer.catalog.fields import (
     AmountCents,
     Currency,
     LongText,
+    NoBoolean,
     RequiredText,
     ResourceInput,
     TaxCodes,
@@ -27,7 +28,7 @@ Interval = Literal["weekly", "monthly", "quarterly", "semiannual", "yearly"]
 METADATA_KEYS_MAX = 50
 PlanMetadata = Annotated[dict[RequiredText, Text | None], Field(max_length=METADATA_KEYS_MAX)]
 """Notes on a plan, for its owner's own use."""
-TrialDays = Annotated[Decimal, Field(ge=0, le=TRIAL_DAYS_MAX, max_digits=15, decimal_places=8)]
+TrialDays = Annotated[Decimal, NoBoolean, Field(ge=0, le=TRIAL_DAYS_MAX, max_digits=15, decimal_places=8)]
 
 
 class _UnbilledParts(ResourceInput):

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 
 from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from invoicer.catalog.charge_input import ChargeChanges, ChargeInput
 from invoicer.catalog.charges import (
@@ -18,7 +18,7 @@ from invoicer.catalog.charges import (
 from invoicer.catalog.plan_input import METADATA_KEYS_MAX, PlanChanges, PlanInput
 from invoicer.catalog.snapshot import publish_catalog
 from invoicer.catalog.taxes import find_taxes
-from invoicer.db import BillableMetric, Plan, Subscription
+from invoicer.db import BillableMetric, Charge, Plan, Subscription
 from schemas.errors import ErrorDetails, InputError, NotFound, merge_details
 
 _MONTHLY_CHARGES_INTERVALS = frozenset({"yearly", "semiannual"})
@@ -29,6 +29,17 @@ def select_plans(organization_id: uuid.UUID) -> Select[Plan]:
     """The organization's plans, newest first."""
     alive = select(Plan).where(Plan.organization_id == organization_id, Plan.deleted_at.is_(None))
     return alive.order_by(Plan.created_at.desc(), Plan.id)
+
+
+def with_details(plans: Select[Plan]) -> Select[Plan]:
+    """The same plans, with all that is shown of them read in a few queries."""
+    charges = selectinload(Plan.charges)
+    return plans.options(
+        selectinload(Plan.taxes),
+        charges.selectinload(Charge.filters),
+        charges.selectinload(Charge.taxes),
+        charges.joinedload(Charge.billable_metric),
+    )
 
 
 def find_plan(session: Session, organization_id: uuid.UUID, code: str) -> Plan:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from invoicer.catalog.fields import LongText, RequiredText, ResourceInput
+from invoicer.catalog.fields import LongText, NoBoolean, RequiredText, ResourceInput
 
-Rate = Annotated[Decimal, Field(ge=0, le=10_000, max_digits=20, decimal_places=10)]
+Rate = Annotated[Decimal, NoBoolean, Field(ge=0, le=10_000, max_digits=20, decimal_places=10)]
 """Percent."""
 
 

@@ -7,14 +7,14 @@ from datetime import datetime
 
 import structlog
 
-from invoicer.billing.draft_refresh import finalize_draft
+from invoicer.billing.draft_refresh import finalize_draft, hold_draft
 from invoicer.billing.period_closing import close_customer
 from invoicer.billing.usage_gate import CountedUsage
 from invoicer.context import Context
 from invoicer.db.session import transaction
 from invoicer.jobs.due_work import DueFilter, DueWork, mark_overdue, next_work
 from invoicer.jobs.job_metrics import JobMetrics
-from schemas.errors import TransientError
+from schemas.errors import InvariantViolation, TransientError
 
 FAILURES_MAX = 100
 """Customers that may fail in one run before it stops: past that it is not the customers."""
@@ -23,9 +23,11 @@ FAILURES_MAX = 100
 class DueJobs:
     """The jobs of one invoicer process. Keeps nothing but how far usage is known to be counted."""
 
-    def __init__(self, context: Context, metrics: JobMetrics) -> None:
+    def __init__(self, context: Context, metrics: JobMetrics, goes_on: Callable[[], bool] = lambda: True) -> None:
+        """`goes_on` is asked after each step; False ends the run, and what is left stays due."""
         self._context = context
         self._metrics = metrics
+        self._goes_on = goes_on
         self._counted = CountedUsage(context.gate, context.clock)
 
     def run(self, until: datetime) -> int:
@@ -51,6 +53,8 @@ class DueJobs:
                 self._log_waiting(work.instant)
                 continue
             done += self._do(work, skipped)
+            if not self._goes_on():
+                break
         self._metrics.waits_for_usage.set(0 if reads_usage else 1)
         return done
 
@@ -66,7 +70,11 @@ class DueJobs:
         return done
 
     def _finalize(self, invoice_id: uuid.UUID, instant: datetime) -> int:
-        return int(finalize_draft(self._context, invoice_id, at=instant))
+        try:
+            return int(finalize_draft(self._context, invoice_id, at=instant))
+        except InvariantViolation as violation:
+            hold_draft(self._context, invoice_id, violation)
+            return 1
 
     def _each(self, ids: Sequence[uuid.UUID], do: Callable[[uuid.UUID], int], skipped: set[uuid.UUID]) -> int:
         done = 0
@@ -76,6 +84,8 @@ class DueJobs:
                 # Parked, failed, or in another invoicer's hands: not again in this run.
                 skipped.add(each)
             done += steps
+            if not self._goes_on():
+                break
         self._metrics.steps.inc(done)
         return done
 
@@ -90,7 +100,7 @@ class DueJobs:
             return 0
 
     def _log_waiting(self, instant: datetime) -> None:
-        structlog.get_logger().warning("billing_waits_for_usage", due_at=instant.isoformat())
+        structlog.get_logger().info("billing_waits_for_usage", due_at=instant.isoformat())
 
 
 def run_due(context: Context, until: datetime) -> int:

@@ -13,7 +13,7 @@ from schemas.errors import TransientError
 
 BACKOFF_SECONDS_MAX = 60.0
 STALE_AFTER_SECONDS_MIN = 120.0
-"""A scheduler that has not succeeded for this long is reported as not working."""
+"""A scheduler without progress for this long is reported as not working."""
 
 
 class Scheduler:
@@ -25,10 +25,10 @@ class Scheduler:
     def __init__(self, context: Context, metrics: JobMetrics) -> None:
         self._context = context
         self._metrics = metrics
-        self._jobs = DueJobs(context, metrics)
         self._stopping = threading.Event()
+        self._jobs = DueJobs(context, metrics, self._goes_on)
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
-        self._last_success: float | None = None
+        self._last_sign: float | None = None
         self._started: float | None = None
 
     def start(self) -> None:
@@ -43,14 +43,14 @@ class Scheduler:
             self._thread.join()
 
     @property
-    def since_success(self) -> timedelta | None:
-        """How long ago the last look succeeded; since the start when none did; None before the start."""
-        since = self._last_success or self._started
+    def since_progress(self) -> timedelta | None:
+        """How long ago a look or a step of it succeeded; since the start when none did; None before the start."""
+        since = self._last_sign or self._started
         return None if since is None else timedelta(seconds=time.monotonic() - since)
 
     def check(self) -> None:
-        """For /health. Raises: TransientError when the last success is too long ago."""
-        since = self.since_success
+        """For /health. Raises: TransientError when the last progress is too long ago."""
+        since = self.since_progress
         if since is None or since.total_seconds() > STALE_AFTER_SECONDS_MIN:
             raise TransientError("scheduler", f"no due work was looked for since {since}")
 
@@ -66,9 +66,14 @@ class Scheduler:
         except Exception:  # noqa: BLE001 - the edge of the thread: logged, and tried again
             structlog.get_logger().exception("scheduler_failed")
             return False
-        self._last_success = time.monotonic()
+        self._last_sign = time.monotonic()
         self._metrics.last_success.set(time.time())
         return True
+
+    def _goes_on(self) -> bool:
+        """A long close is progress too; a stop ends it after the step in hand."""
+        self._last_sign = time.monotonic()
+        return not self._stopping.is_set()
 
     def _run(self) -> None:
         pause = self._context.settings.scheduler_seconds

@@ -28,7 +28,7 @@ from aggregator.watermark import NothingPending, StreamWatermarkGate
 from schemas.catalog import CatalogCache, CatalogSnapshot, encode_snapshot
 from schemas.errors import TransientError
 from schemas.metrics import AggregationType, MetricDefinition
-from tests.services.millrace import ROOT
+from tests.services.millrace import ROOT, millrace_environ
 from tests.services.ports import LOOPBACK, free_port
 
 
@@ -215,10 +215,16 @@ print("still here")
 """
 
 
-def test_worker_that_cannot_count_a_batch_ends_the_process() -> None:
+def test_worker_that_cannot_count_a_batch_ends_the_process(tmp_path: Path) -> None:
     """Retries have run out: the exit code says so, and nothing after it runs that could commit offsets."""
     ended = subprocess.run(
-        [sys.executable, "-c", FAIL_TO_COUNT], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", FAIL_TO_COUNT],
+        cwd=ROOT,
+        env=millrace_environ({"index_dir": tmp_path}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert ended.returncode == 1
     assert "away for good" in ended.stdout

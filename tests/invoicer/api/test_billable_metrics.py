@@ -6,6 +6,8 @@ from lago_python_client.client import Client as LagoClient
 from lago_python_client.exceptions import LagoApiError
 from lago_python_client.models.billable_metric import (
     BillableMetric as LagoMetric,
+)
+from lago_python_client.models.billable_metric import (
     BillableMetricEvaluateExpression,
     BillableMetricEvaluateExpressionEvent,
     BillableMetricFilter,
@@ -173,7 +175,7 @@ def test_metric_when_deleted_leaves_its_plans(client: httpx.Client) -> None:
     ],
 )
 def test_charge_filter_follows_what_its_metric_still_declares(
-    client: httpx.Client, filters: Json, expected: Json
+    client: httpx.Client, filters: list[Json], expected: list[Json]
 ) -> None:
     """Withdrawn values go; a filter without a key or left without values goes too, and so does a double."""
     metric = post(client, "billable_metrics", make_metric())

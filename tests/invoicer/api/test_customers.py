@@ -5,9 +5,17 @@ import pytest
 from lago_python_client.client import Client as LagoClient
 from lago_python_client.models.customer import (
     Address as LagoAddress,
+)
+from lago_python_client.models.customer import (
     Customer as LagoCustomer,
+)
+from lago_python_client.models.customer import (
     CustomerBillingConfiguration as LagoBilling,
+)
+from lago_python_client.models.customer import (
     Metadata as LagoMetadata,
+)
+from lago_python_client.models.customer import (
     MetadataList as LagoMetadataList,
 )
 
@@ -152,7 +160,6 @@ def test_customer_change_leaves_what_is_not_named(client: httpx.Client) -> None:
         ({"currency": "XXX"}, {"currency": ["value_is_invalid"]}),
         ({"timezone": "Mars/Olympus"}, {"timezone": ["invalid_timezone"]}),
         ({"email": "nobody"}, {"email": ["invalid_email_format"]}),
-        ({"url": "acme"}, {"url": ["url_is_invalid"]}),
         ({"net_payment_term": -1}, {"net_payment_term": ["value_is_out_of_range"]}),
         ({"customer_type": "robot"}, {"customer_type": ["value_is_invalid"]}),
         ({"account_type": "partner"}, {"account_type": ["not_supported"]}),
@@ -227,6 +234,8 @@ def test_customer_when_deleted_frees_its_external_id(client: httpx.Client) -> No
         ("metadata[tier]=gold", ["acme"]),
         ("metadata[tier]=", ["globex", "initech"]),
         ("account_type[]=partner", []),
+        ("billing_entity_codes[]=default", ["acme", "globex", "initech"]),
+        ("billing_entity_codes[]=other", []),
         ("states[]=CA&zipcodes[]=94107", ["initech"]),
     ],
 )

@@ -127,7 +127,7 @@ def json_text(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-@pytest.mark.parametrize("amount", [2**63, -1, 10**30, "12.5", "much"])
+@pytest.mark.parametrize("amount", [2**63, -1, 10**30, "12.5", "much", True])
 def test_amount_outside_its_bounds_is_refused(client: httpx.Client, amount: object) -> None:
     """What no 64-bit column could hold never reaches it."""
     errors = details(client.post("/api/v1/plans", json=make_plan(amount_cents=amount)))

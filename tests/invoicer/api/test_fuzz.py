@@ -1,8 +1,7 @@
 """Whatever anybody sends, the API never breaks: requests made from its own description."""
 
 import os
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -21,21 +20,21 @@ EXAMPLES = int(os.environ.get("MILLRACE_TEST_FUZZ_EXAMPLES", "15"))
 
 
 @pytest.fixture
-def filled_app(app: FastAPI, client: httpx.Client) -> Iterator[FastAPI]:
+def filled_app(app: FastAPI, client: httpx.Client) -> FastAPI:
     """The application with one of everything, each called "0"."""
     post(client, "taxes", make_tax(code="0"))
     metric = post(client, "billable_metrics", make_metric(code="0"))
     charge = make_charge(metric["lago_id"], code="0", filters=[{"values": {"region": ["eu"]}}])
     post(client, "plans", make_plan(code="0", charges=[charge]))
     post(client, "customers", make_customer(external_id="0"))
-    yield app
+    return app
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "unfitting"])
 def test_no_described_operation_ever_breaks(filled_app: FastAPI, mode: GenerationMode) -> None:
     """Requests that fit the description, and ones that do not, are answered without a 500."""
     schema = schemathesis.openapi.from_asgi("/openapi.json", filled_app)
-    operations = [result.ok() for result in schema.get_all_operations()]
+    operations = [cast(Any, result).ok() for result in schema.get_all_operations()]
     if mode is GenerationMode.NEGATIVE:
         operations = [operation for operation in operations if operation.body]  # any text fits a path
     assert len(operations) > 10

@@ -5,6 +5,8 @@ import pytest
 from lago_python_client.client import Client as LagoClient
 from lago_python_client.models.organization import (
     Organization as LagoOrganization,
+)
+from lago_python_client.models.organization import (
     OrganizationBillingConfiguration as LagoBilling,
 )
 
@@ -74,6 +76,7 @@ def test_organization_shows_every_key(client: httpx.Client) -> None:
         ({"document_number_prefix": " "}, {"document_number_prefix": ["value_is_mandatory"]}),
         ({"document_numbering": "per_moon"}, {"document_numbering": ["value_is_invalid"]}),
         ({"email_settings": ["spam"]}, {"email_settings.0": ["value_is_invalid"]}),
+        ({"webhook_url": "hooli.example"}, {"webhook_url": ["url_is_invalid"]}),
         ({"timezone": "UTC+25"}, {"timezone": ["invalid_timezone"]}),
         ({"default_currency": "BTC"}, {"default_currency": ["value_is_invalid"]}),
         (

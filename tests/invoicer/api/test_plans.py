@@ -3,7 +3,8 @@
 import httpx
 import pytest
 from lago_python_client.client import Client as LagoClient
-from lago_python_client.models.charge import Charge as LagoCharge, Charges as LagoCharges
+from lago_python_client.models.charge import Charge as LagoCharge
+from lago_python_client.models.charge import Charges as LagoCharges
 from lago_python_client.models.plan import Plan as LagoPlan
 
 from tests.invoicer.api.bodies import Json, details, make_charge, make_metric, make_plan, make_tax, post

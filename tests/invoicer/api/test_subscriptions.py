@@ -7,6 +7,8 @@ import pytest
 from lago_python_client.client import Client as LagoClient
 from lago_python_client.models import Subscription as LagoSubscription
 
+from invoicer.context import Context
+from invoicer.jobs.due_jobs import run_due
 from tests.invoicer.api.billing_story import (
     get,
     invoices,
@@ -16,6 +18,7 @@ from tests.invoicer.api.billing_story import (
     subscribe,
 )
 from tests.invoicer.billing.recounted_usage import RecountedUsage
+from tests.invoicer.fakes import FakeGate
 
 
 @pytest.fixture
@@ -65,7 +68,10 @@ def test_subscription_sent_again_is_the_same_and_bills_nothing_more(client: http
         ({"external_id": "new", "billing_time": "lunar"}, {"billing_time": ["value_is_invalid"]}),
         ({"external_id": "  "}, {"external_id": ["value_is_mandatory"]}),
         ({"external_id": "new", "plan_overrides": {"amount_cents": 1}}, {"plan_overrides": ["not_supported"]}),
-        ({"external_id": "new", "activation_rules": [{"type": "payment"}]}, {"activation_rules": ["not_supported"]}),
+        (
+            {"external_id": "new", "activation_rules": [{"type": "payment"}]},
+            {"activation_rules": ["not_supported"]},
+        ),
     ],
 )
 def test_subscription_that_cannot_be_made_is_refused(
@@ -188,3 +194,35 @@ def test_official_client_creates_reads_changes_and_ends_a_subscription(
     assert lago.subscriptions.update(LagoSubscription(name="Renamed"), "acme-1").name == "Renamed"
     assert [each.external_id for each in lago.subscriptions.find_all()["subscriptions"]] == ["acme-1"]
     assert lago.subscriptions.destroy("acme-1").status == "terminated"
+
+
+def test_subscription_ended_while_events_are_counted_is_invoiced_later(
+    client: httpx.Client, context: Context, usage: RecountedUsage, gate: FakeGate
+) -> None:
+    """The request ends it at once; the invoice waits for the stream and then says the same."""
+    make_calls_plan(client)
+    subscribe(client)
+    move_clock(client, "2026-03-20T08:00:00Z")
+    gate.is_open = False
+    assert client.delete("/api/v1/subscriptions/acme-1").json()["subscription"]["status"] == "terminated"
+    assert invoices(client) == []
+    usage.send("acme-1", "calls", datetime(2026, 3, 19, tzinfo=UTC), times=3)
+    gate.is_open = True
+    run_due(context, context.clock.now())
+    [invoice] = invoices(client)
+    assert (invoice["fees_amount_cents"], invoice["issuing_date"]) == (2323 + 30, "2026-03-20")
+
+
+@pytest.mark.parametrize("path", ["customers/acme", "plans/team"])
+def test_deleting_a_customer_or_a_plan_bills_what_was_used(
+    client: httpx.Client, usage: RecountedUsage, path: str
+) -> None:
+    """Their subscriptions end then: 6 of 31 days of 120.00 and 3 calls."""
+    make_calls_plan(client)
+    subscribe(client)
+    usage.send("acme-1", "calls", datetime(2026, 3, 19, tzinfo=UTC), times=3)
+    move_clock(client, "2026-03-20T08:00:00Z")
+    assert client.delete(f"/api/v1/{path}").status_code == 200
+    move_clock(client, "2026-06-01T00:00:00Z")
+    [invoice] = invoices(client)
+    assert (invoice["fees_amount_cents"], invoice["customer"]["external_id"]) == (2353, "acme")

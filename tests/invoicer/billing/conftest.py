@@ -1,17 +1,14 @@
 """An organization, a recounting usage store and a clock to move, for tests that bill."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 
 from invoicer.context import Context
-from invoicer.db import Organization
-from invoicer.db.session import SessionFactory, transaction
+from invoicer.db.session import SessionFactory
 from schemas.clock import MovableClock
 from schemas.settings import Settings
-from tests.invoicer.billing.make_catalog import Catalog, make_organization_row
+from tests.invoicer.billing.make_catalog import make_organization_row
 from tests.invoicer.billing.recounted_usage import RecountedUsage
 from tests.invoicer.billing.scenario import Scenario
 from tests.invoicer.fakes import FakeEvents, FakeGate

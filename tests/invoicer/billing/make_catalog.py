@@ -1,11 +1,11 @@
 """Rows of a catalog with valid defaults, for tests that bill."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -24,6 +24,8 @@ from invoicer.db import (
     Tax,
 )
 from invoicer.db.session import transaction
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Catalog:
     def charge(self, plan: Plan, metric: BillableMetric, model: str = "standard", **changes: Any) -> Charge:
         """A charge; without properties a unit costs 0.10."""
         filters: Sequence[tuple[Mapping[str, Sequence[str]], Mapping[str, Any]]] = changes.pop("filters", ())
-        charge: Charge = self._add(
+        charge = self._add(
             Charge,
             organization_id=self.organization.id,
             plan=plan,
@@ -104,7 +106,7 @@ class Catalog:
             **changes,
         )
 
-    def _add(self, model: Any, **values: Any) -> Any:
+    def _add(self, model: Callable[..., Row], **values: Any) -> Row:
         row = model(id=uuid.uuid4(), created_at=self.now, updated_at=self.now, **values)
         self.session.add(row)
         self.session.flush()
@@ -126,7 +128,5 @@ def subscribe(context: Context, organization: Organization, **given: Any) -> Sub
     """A subscription of customer acme to the plan team, made as the API makes it."""
     wanted = {"external_customer_id": "acme", "external_id": "acme-1", "plan_code": "team"} | given
     with transaction(context.sessions) as session:
-        merged = session.merge(organization)
-        return create_subscription(
-            session, context.usage, merged, SubscriptionInput(**wanted), context.clock.now()
-        )
+        owner = session.get_one(Organization, organization.id)
+        return create_subscription(session, context.usage, owner, SubscriptionInput(**wanted), context.clock.now())

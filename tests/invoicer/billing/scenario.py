@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import Session, selectinload
 
 from invoicer.billing.billing_items import InvoicingReason
 from invoicer.billing.subscription_changes import Termination, terminate_subscription
@@ -40,7 +40,7 @@ class Scenario:
     def catalog(self) -> Iterator[Catalog]:
         """Add to the catalog in one transaction."""
         with transaction(self.context.sessions) as session:
-            yield Catalog(session, session.merge(self.organization), self.clock.now())
+            yield Catalog(session, session.get_one(Organization, self.organization.id), self.clock.now())
 
     def subscribe(self, **given: Any) -> Subscription:
         """Customer acme takes the plan team as acme-1."""
@@ -86,7 +86,7 @@ class Scenario:
         """Each invoice in one line: `MIL-0001-001-001 2026-01-01 subscription 12000 + charge 0; 12000 + 1500`."""
         return [told(invoice) for invoice in self.invoices()]
 
-    def _active(self, session: Any, external_id: str) -> Subscription:
+    def _active(self, session: Session, external_id: str) -> Subscription:
         wanted = select(Subscription).where(
             Subscription.external_id == external_id, Subscription.status == "active"
         )
@@ -97,7 +97,8 @@ def told(invoice: Invoice) -> str:
     """`number or status, issuing date: fees (type amount) | taxes | total`."""
     fees = " ".join(f"{fee.fee_type}={fee.amount_cents}" for fee in invoice.fees)
     name = invoice.number or invoice.status
-    return f"{name} {invoice.issuing_date}: {fees or 'nothing'} | {invoice.taxes_amount_cents} | {invoice.total_amount_cents}"
+    amounts = f"{fees or 'nothing'} | {invoice.taxes_amount_cents} | {invoice.total_amount_cents}"
+    return f"{name} {invoice.issuing_date}: {amounts}"
 
 
 def reasons(invoice: Invoice) -> list[InvoicingReason]:

@@ -1,6 +1,8 @@
 """Stories of whole invoices, by dates: what is billed when, and for how much. Amounts are worked out by hand."""
 
+from datetime import timedelta
 from decimal import Decimal
+from random import Random
 
 import pytest
 
@@ -239,3 +241,29 @@ def test_two_years_bill_each_month_exactly_once(scenario: Scenario) -> None:
     assert [period.charges_from for period in periods[1:]] == [period.charges_to for period in periods[:-1]]
     assert (periods[0].charges_from, periods[-1].charges_to) == (utc("2026-01-01"), utc("2028-01-01"))
     assert [invoice.sequential_id for invoice in scenario.invoices()] == list(range(1, 25))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_event_of_a_subscription_is_billed_exactly_once(scenario: Scenario, seed: int) -> None:
+    """Random events over half a year, some on the very bounds: each in the subscription's life is on one invoice."""
+    chance = Random(seed)
+    zone, billing_time, interval = (
+        chance.choice(["UTC", "America/New_York", "Asia/Tokyo", "Europe/Paris"]),
+        chance.choice(["calendar", "anniversary"]),
+        chance.choice(["weekly", "monthly", "quarterly"]),
+    )
+    with scenario.catalog() as catalog:
+        catalog.customer(timezone=zone)
+        plan = catalog.plan(interval=interval, pay_in_advance=chance.random() < 0.5)
+        catalog.charge(plan, catalog.metric("calls"))
+    scenario.subscribe(billing_time=billing_time)
+    started, ended = utc("2026-01-01T12:00"), utc("2026-06-17T09:30")
+    times = [started + (ended - started) * chance.random() for _ in range(300)]
+    edges = [started, *(utc(f"2026-{month:02d}-01") for month in range(2, 7)), ended - timedelta(microseconds=1)]
+    for at in [*times, *edges, started - timedelta(microseconds=1), ended]:
+        scenario.usage.send("acme-1", "calls", at)
+    scenario.move_to("2026-06-17T09:30")
+    scenario.terminate()
+    scenario.move_to("2026-08-01")
+    fees = [fee for invoice in scenario.invoices() for fee in invoice.fees if fee.fee_type == "charge"]
+    assert sum(fee.events_count or 0 for fee in fees) == len(times) + len(edges)
