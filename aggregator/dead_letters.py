@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from schemas.dead_letters import DeadLetterRecord
 from schemas.events import Position
 
 
@@ -31,14 +32,14 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
     except UnicodeDecodeError:
         original, encoding = base64.b64encode(letter.original).decode(), "base64"
     return msgspec.json.encode(
-        {
-            "original": original,
-            "original_encoding": encoding,
-            "topic": letter.topic,
-            "partition": letter.position.partition,
-            "offset": letter.position.offset,
-            "line": letter.position.line,
-            "code": letter.code,
-            "reason": letter.reason,
-        }
+        DeadLetterRecord(
+            original=original,
+            original_encoding=encoding,
+            topic=letter.topic,
+            partition=letter.position.partition,
+            offset=letter.position.offset,
+            line=letter.position.line,
+            code=letter.code,
+            reason=letter.reason,
+        )
     )

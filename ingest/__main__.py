@@ -17,11 +17,11 @@ from sqlalchemy import create_engine
 from ingest.app import IngestApp, create_app
 from ingest.catalog_source import snapshot_loader
 from ingest.kafka_publisher import KafkaPublisher
-from schemas.log_setup import configure_logging
 from ingest.metrics import IngestMetrics
 from ingest.window import DedupWindow
 from schemas.catalog import CatalogCache
 from schemas.clock import SystemClock
+from schemas.log_setup import configure_logging
 from schemas.settings import Settings
 
 CONNECTIONS_MAX = 4_096

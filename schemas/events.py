@@ -40,7 +40,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transaction_id: str
     code: str
     timestamp: str
-    properties: msgspec.Raw = msgspec.Raw(b"{}")
+    properties: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
     precise_total_amount_cents: str | None = None
     ingested_at: str | None = None
 

@@ -1,9 +1,9 @@
 """Every setting of every process, from the environment (`MILLRACE_*`)."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -66,3 +66,8 @@ class Settings(BaseSettings):
     metrics_port: int = Field(6066, ge=0, le=65535, description="Aggregator: port of /health and /metrics.")
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json")
     log_level: str = Field("info", description="Lowest level that is logged.")
+
+    @field_validator("test_clock")
+    @classmethod
+    def _utc_unless_it_says_otherwise(cls, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value

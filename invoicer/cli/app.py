@@ -20,15 +20,32 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept. [default: data]")]
-Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
-Port = Annotated[int | None, typer.Option(help="Port of the API; 0 takes a free one. [default: 3000]")]
-ApiKey = Annotated[str | None, typer.Option(help="API key; made and kept in the data directory when absent.")]
+DataDir = Annotated[
+    Path | None, typer.Option(envvar="MILLRACE_DATA_DIR", help="Where everything is kept. (default: data)")
+]
+Host = Annotated[
+    str | None, typer.Option(envvar="MILLRACE_HOST", help="Address to listen on. (default: 127.0.0.1)")
+]
+Port = Annotated[
+    int | None, typer.Option(envvar="MILLRACE_PORT", help="Port of the API; 0 takes a free one. (default: 3000)")
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(envvar="MILLRACE_API_KEY", help="API key; made and kept in the data directory when absent."),
+]
 ClickHousePort = Annotated[
-    int | None, typer.Option(help="Port of the ClickHouse HTTP interface; 0 takes a free one. [default: 8123]")
+    int | None,
+    typer.Option(
+        envvar="MILLRACE_CLICKHOUSE_HTTP_PORT",
+        help="Port of the ClickHouse HTTP interface; 0 takes a free one. (default: 8123)",
+    ),
 ]
 ClickHousePassword = Annotated[
-    str | None, typer.Option(help="Its password; made and kept in the data directory when absent.")
+    str | None,
+    typer.Option(
+        envvar="MILLRACE_CLICKHOUSE_HTTP_PASSWORD",
+        help="Its password; made and kept in the data directory when absent.",
+    ),
 ]
 
 
@@ -41,10 +58,17 @@ def up(
     clickhouse_http_port: ClickHousePort = None,
     clickhouse_http_password: ClickHousePassword = None,
     clickhouse_http_writable: Annotated[
-        bool | None, typer.Option(help="Let the ClickHouse HTTP interface write. [default: no]")
+        bool | None,
+        typer.Option(
+            envvar="MILLRACE_CLICKHOUSE_HTTP_WRITABLE",
+            help="Let the ClickHouse HTTP interface write. (default: no)",
+        ),
     ] = None,
     test_clock: Annotated[
-        str | None, typer.Option(help="ISO 8601 instant: start a clock that only moves when told.")
+        str | None,
+        typer.Option(
+            envvar="MILLRACE_TEST_CLOCK", help="ISO 8601 instant: start a clock that only moves when told."
+        ),
     ] = None,
 ) -> None:
     """Start Millrace in one process: API, aggregation, billing and a ClickHouse HTTP interface."""
@@ -60,7 +84,7 @@ def up(
         clickhouse_http_writable=clickhouse_http_writable,
         test_clock=test_clock,
     )
-    run_until_stopped(settings, Console())
+    run_until_stopped(settings, Console(emoji=False))
 
 
 @app.command()
@@ -73,10 +97,10 @@ def demo(
     from invoicer.cli.demo import run_demo  # noqa: PLC0415 - see `up`
 
     settings = _settings(port=port, clickhouse_http_port=clickhouse_http_port)
-    raise typer.Exit(run_demo(settings, Console(), leave=leave))
+    raise typer.Exit(run_demo(settings, Console(emoji=False), leave=leave))
 
 
-@app.command(name="replay")
+@app.command(name="replay", context_settings={"auto_envvar_prefix": "MILLRACE_REPLAY"})
 def replay_file(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV file with a header line.")],
     subscription: Annotated[str, typer.Option(help="A column, or else the external subscription id itself.")],
@@ -95,7 +119,7 @@ def replay_file(
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 4,
 ) -> None:
     """Send the rows of a CSV file as events. Running it twice bills once."""
-    console = Console()
+    console = Console(emoji=False)
     if not api_key:
         raise typer.BadParameter("give --api-key or MILLRACE_API_KEY")
     try:
@@ -107,12 +131,12 @@ def replay_file(
     try:
         result = replay(file, mapping, target, console)
     except ReplayFailedError as error:
-        console.print(f"[red]{error}[/red]")
+        console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from None
     for reason in result.reasons:
-        console.print(f"[yellow]rejected[/yellow] {reason}")
+        console.print(f"rejected {reason}", style="yellow", markup=False)
     if result.rejected > len(result.reasons):
-        console.print(f"[yellow]… and {result.rejected - len(result.reasons):,} more[/yellow]")
+        console.print(f"… and {result.rejected - len(result.reasons):,} more", style="yellow", markup=False)
     console.print(result.line())
     raise typer.Exit(1 if result.rejected else 0)
 

@@ -63,7 +63,7 @@ def run_demo(settings: Settings, console: Console, *, leave: bool) -> int:
         try:
             _walk(instance, console)
         except DemoFailedError as error:
-            console.print(f"[bold red]The demo failed:[/bold red] {error}")
+            console.print(f"The demo failed: {error}", style="bold red", markup=False)
             return 1
         _print_summary(instance, console, running=not leave)
         if not leave:

@@ -13,7 +13,7 @@ def run_until_stopped(settings: Settings, console: Console) -> None:
             _greet(instance, console)
             instance.wait()
     except DataDirectoryInUseError as error:
-        console.print(f"[red]{error}[/red]")
+        console.print(str(error), style="red", markup=False)
         raise SystemExit(1) from None
 
 
