@@ -10,7 +10,7 @@ from invoicer.billing.charge_usage import ChargeLine, UsageWindow, price_charge
 from invoicer.billing.periods import Period
 from invoicer.billing.proration import billed_days, subscription_fee
 from invoicer.db import Charge, Fee
-from invoicer.rating.arithmetic import round_half_up
+from invoicer.rating.arithmetic import exact_arithmetic, round_half_up
 from invoicer.rating.fee import PRECISE_PLACES, true_up_amount
 from schemas.money import currency_exponent
 from schemas.usage import UsageReader
@@ -61,7 +61,7 @@ def _subscription_fee(item: BillingItem, now: datetime) -> Fee:
     fee.total_aggregated_units = _ONE
     fee.amount_cents = fee.unit_amount_cents = prorated.amount_cents
     fee.precise_amount_cents = precise
-    fee.precise_unit_amount = precise.scaleb(-currency_exponent(plan.amount_currency))
+    fee.precise_unit_amount = _major_units(precise, plan.amount_currency)
     fee.amount_details = {"plan_amount_cents": plan.amount_cents}
     return fee
 
@@ -123,8 +123,13 @@ def _true_up_fee(item: BillingItem, charge: Charge, parent: Fee, amount_cents: i
     fee.events_count = 0
     fee.amount_cents = fee.unit_amount_cents = amount_cents
     fee.precise_amount_cents = amount
-    fee.precise_unit_amount = amount.scaleb(-currency_exponent(parent.currency))
+    fee.precise_unit_amount = _major_units(amount, parent.currency)
     return fee
+
+
+@exact_arithmetic()
+def _major_units(cents: Decimal, currency: str) -> Decimal:
+    return cents.scaleb(-currency_exponent(currency))
 
 
 def _fee(item: BillingItem, period: Period, now: datetime) -> Fee:

@@ -10,6 +10,7 @@ from invoicer.api.pagination import PaginationMeta
 from invoicer.billing.periods import Period, PeriodEnd
 from invoicer.catalog.fields import Instant
 from invoicer.db import Fee, FeeAppliedTax
+from invoicer.rating.arithmetic import exact_arithmetic
 from schemas.money import currency_exponent, decimal_text
 
 
@@ -152,7 +153,6 @@ class FeeOutput(BaseModel):
     def of(cls, fee: Fee) -> "FeeOutput":
         exponent = currency_exponent(fee.currency)
         period = Period(fee.period_from, fee.period_to, PeriodEnd(fee.period_end_kind))
-        total = fee.precise_amount_cents + fee.taxes_precise_amount_cents
         customer = fee.subscription.customer
         return cls(
             lago_id=fee.id,
@@ -170,10 +170,10 @@ class FeeOutput(BaseModel):
             invoiceable=fee.invoiceable,
             amount_cents=fee.amount_cents,
             amount_currency=fee.currency,
-            precise_amount=_major(fee.precise_amount_cents, exponent),
-            precise_total_amount=_major(total, exponent),
+            precise_amount=_major(exponent, fee.precise_amount_cents),
+            precise_total_amount=_major(exponent, fee.precise_amount_cents, fee.taxes_precise_amount_cents),
             taxes_amount_cents=fee.taxes_amount_cents,
-            taxes_precise_amount=_major(fee.taxes_precise_amount_cents, exponent),
+            taxes_precise_amount=_major(exponent, fee.taxes_precise_amount_cents),
             taxes_rate=float(fee.taxes_rate),
             total_aggregated_units=decimal_text(
                 fee.units if fee.total_aggregated_units is None else fee.total_aggregated_units
@@ -212,8 +212,7 @@ class FeesAnswer(BaseModel):
     meta: PaginationMeta
 
 
-def _major(cents: Decimal, exponent: int) -> str:
-    """Minor units as text of major ones; only the point moves, whatever the precision in use."""
-    sign, digits, places = cents.as_tuple()
-    assert isinstance(places, int)
-    return decimal_text(Decimal((sign, digits, places - exponent)))
+@exact_arithmetic()
+def _major(exponent: int, *cents: Decimal) -> str:
+    """The sum of minor units as text of major ones."""
+    return decimal_text(sum(cents, Decimal(0)).scaleb(-exponent))

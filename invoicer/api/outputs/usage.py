@@ -12,6 +12,7 @@ from invoicer.api.pagination import PaginationMeta
 from invoicer.billing.current_usage import ChargeUsage, PeriodUsage, UsageLine
 from invoicer.catalog.fields import Instant
 from invoicer.db import Charge
+from invoicer.rating.arithmetic import exact_arithmetic
 from schemas.money import decimal_text
 
 
@@ -130,6 +131,7 @@ class PastUsageAnswer(BaseModel):
     meta: PaginationMeta
 
 
+@exact_arithmetic()
 def _sum(lines: Sequence[UsageLine]) -> dict[str, Any]:
     return {
         "units": decimal_text(sum((line.units for line in lines), Decimal(0))),

@@ -20,13 +20,13 @@ from tests.invoicer.api.bodies import make_tax, post
         (1, 100, 101, (1, 2, None, 2, 101)),
         (2, 100, 250, (2, 3, 1, 3, 250)),
         (3, 100, 250, (3, None, 2, 3, 250)),
-        (9, 100, 250, (9, None, 8, 3, 250)),
+        (9, 100, 250, (9, None, None, 3, 250)),
     ],
 )
 def test_meta_says_where_the_page_lies(
     page: int, per_page: int, total: int, expected: tuple[int, int | None, int | None, int, int]
 ) -> None:
-    """An empty collection has page 0 of 0; beyond the last page the totals stay."""
+    """An empty collection has page 0 of 0; beyond the last page the totals stay, and nothing lies beside it."""
     meta = PaginationMeta.of(Pagination(page, per_page), total)
 
     assert tuple(meta.model_dump().values()) == expected

@@ -167,3 +167,15 @@ def test_official_client_reads_usage(client: httpx.Client, lago: LagoClient, usa
     move_clock(client, "2026-04-01T00:00:00Z")
     [march] = lago.customers.past_usage("acme", "acme-1")["usage_periods"]
     assert march.amount_cents == 6_681
+
+
+def test_usage_with_the_store_away_is_answered_for_a_later_try(
+    client: httpx.Client, usage: RecountedUsage
+) -> None:
+    """503 with the time to try again."""
+    make_calls_plan(client)
+    subscribe(client)
+    usage.is_away = True
+    answer = client.get("/api/v1/customers/acme/current_usage", params={"external_subscription_id": "acme-1"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "clickhouse_unavailable")
+    assert "retry-after" in answer.headers

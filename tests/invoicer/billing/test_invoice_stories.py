@@ -245,7 +245,7 @@ def test_two_years_bill_each_month_exactly_once(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_every_event_of_a_subscription_is_billed_exactly_once(scenario: Scenario, seed: int) -> None:
-    """Random events over half a year, some on the very bounds: each in the subscription's life is on one invoice."""
+    """Random events over half a year, some on the very bounds: each within its life is on one invoice."""
     chance = Random(seed)
     zone, billing_time, interval = (
         chance.choice(["UTC", "America/New_York", "Asia/Tokyo", "Europe/Paris"]),
