@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 
 from invoicer.api import health
 from invoicer.api.dependencies import TRANSACTIONS_MAX
 from invoicer.api.errors import install_error_handlers
+from invoicer.api.event_intake import describe_event_intake
 from invoicer.api.health import Check, database_check, millrace_version
 from invoicer.api.routers import api_routers
 from invoicer.context import Context
@@ -23,11 +25,12 @@ def create_app(
 
     `checks` are asked by /health, next to the database's own.
     """
-    app = FastAPI(
+    app = FastAPIOffline(  # its /docs loads nothing from other hosts
         title="Millrace",
         version=millrace_version(),
         docs_url="/docs",
         openapi_url="/openapi.json",
+        redoc_url=None,
         redirect_slashes=False,
     )
     app.state.context = context
@@ -38,4 +41,5 @@ def create_app(
     for router in api_routers():
         app.include_router(router, prefix=API_PREFIX)
     app.include_router(health.router)
+    describe_event_intake(app)
     return app

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from invoicer.api.dependencies import CurrentContext, authenticate, take_turn
+from invoicer.api.dependencies import CurrentContext, authenticate, documented_scheme, take_turn
 from invoicer.db import Organization
 from invoicer.db.session import transaction
 
@@ -13,6 +13,7 @@ def authenticate_briefly(
     request: Request,
     context: CurrentContext,
     _turn: Annotated[None, Depends(take_turn, scope="function")],
+    _documented: Annotated[object, Depends(documented_scheme)],
 ) -> Organization:
     """The organization of the request's key, read in a transaction that is over when the endpoint begins.
 

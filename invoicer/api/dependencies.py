@@ -23,7 +23,7 @@ TRANSACTIONS_MAX = 10
 """Requests with a transaction at once. Below the connection pool (15) and the worker threads (40): a request
 that waits for either while others hold both would wait for itself."""
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_documented_scheme = HTTPBearer(auto_error=False, description="The organization's API key.")
+documented_scheme = HTTPBearer(auto_error=False, description="The organization's API key.")
 
 
 def get_context(request: Request) -> Context:
@@ -64,7 +64,7 @@ DbSession = Annotated[Session, Depends(open_session, scope="function")]
 
 
 def authenticate(
-    request: Request, session: DbSession, _documented: Annotated[object, Depends(_documented_scheme)]
+    request: Request, session: DbSession, _documented: Annotated[object, Depends(documented_scheme)]
 ) -> Organization:
     """The organization whose key is the second word of the Authorization header; the scheme is not looked at.
 
