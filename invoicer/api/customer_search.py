@@ -11,7 +11,7 @@ from invoicer.catalog.customers import select_customers
 from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
 from invoicer.db import Customer, CustomerMetadata
 
-_SEARCHED = (
+SEARCHED_COLUMNS = (
     Customer.external_id,
     Customer.name,
     Customer.firstname,
@@ -19,6 +19,7 @@ _SEARCHED = (
     Customer.legal_name,
     Customer.email,
 )
+"""What a search term may be a part of."""
 _METADATA_PREFIX = "metadata["
 
 
@@ -55,7 +56,9 @@ class Search:
         if self.billing_entity_codes and DEFAULT_BILLING_ENTITY not in self.billing_entity_codes:
             conditions.append(false())
         if self.search_term:
-            conditions.append(or_(*(column.icontains(self.search_term, autoescape=True) for column in _SEARCHED)))
+            conditions.append(
+                or_(*(column.icontains(self.search_term, autoescape=True) for column in SEARCHED_COLUMNS))
+            )
         if self.has_customer_type is not None:
             conditions.append(Customer.customer_type.is_not(None) == self.has_customer_type)
         if self.has_tax_identification_number is not None:

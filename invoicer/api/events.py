@@ -91,8 +91,8 @@ def show(transaction_id: str, organization: Caller, context: CurrentContext) -> 
 def _started_at(context: Context, organization_id: uuid.UUID, wanted: EventFilter) -> datetime | None:
     with transaction(context.sessions, reads_only=True) as session:
         external_id = wanted.external_subscription_id or ""
-        active = (SubscriptionStatus.ACTIVE,)
-        return find_subscription(session, organization_id, external_id, active).started_at
+        started = (SubscriptionStatus.ACTIVE, SubscriptionStatus.TERMINATED)
+        return find_subscription(session, organization_id, external_id, started).started_at
 
 
 def _outputs(context: Context, organization_id: uuid.UUID, events: Sequence[StoredEvent]) -> list[EventOutput]:

@@ -6,15 +6,19 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Select, or_
+from sqlalchemy import ColumnElement, Select, false, or_
 
+from invoicer.api.customer_search import SEARCHED_COLUMNS
 from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus
 from invoicer.billing.invoice_changes import select_invoices
 from invoicer.catalog.fields import AMOUNT_CENTS_MAX
+from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
 from invoicer.db import Customer, Invoice, InvoiceMetadata
 
 _MANY = 100
 """Values one filter may name."""
+PaymentStatuses = list[PaymentStatus] | None
+InvoiceStatuses = list[InvoiceStatus] | None
 AmountQuery = Annotated[int | None, Query(ge=-AMOUNT_CENTS_MAX, le=AMOUNT_CENTS_MAX)]
 _METADATA_PREFIX = "metadata["
 
@@ -37,6 +41,7 @@ class Search(BaseModel):
     search_term: str | None = None
     payment_statuses: list[PaymentStatus] = []
     statuses: list[InvoiceStatus] = []
+    billing_entity_codes: list[str] = []
     metadata: dict[str, str] = {}
 
     def select(self, organization_id: uuid.UUID) -> Select[Invoice]:
@@ -73,8 +78,10 @@ class Search(BaseModel):
 
     def _texts(self) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = []
+        if self.billing_entity_codes and DEFAULT_BILLING_ENTITY not in self.billing_entity_codes:
+            conditions.append(false())
         if self.search_term:
-            columns = (Invoice.number, Customer.name, Customer.external_id, Customer.email)
+            columns = (Invoice.number, *SEARCHED_COLUMNS)
             conditions.append(or_(*(each.icontains(self.search_term, autoescape=True) for each in columns)))
         return conditions + [_has_note(key, value) for key, value in self.metadata.items()]
 
@@ -102,14 +109,20 @@ def read_search(
     self_billed: bool | None = None,
     purchase_order_number: str | None = None,
     search_term: Annotated[str | None, Query(max_length=255)] = None,
-    payment_status: PaymentStatus | None = None,
-    status: InvoiceStatus | None = None,
-    payment_statuses: Annotated[
-        list[PaymentStatus] | None, Query(alias="payment_statuses[]", max_length=_MANY)
+    payment_status: Annotated[PaymentStatuses, Query(max_length=_MANY)] = None,
+    payment_status_list: Annotated[PaymentStatuses, Query(alias="payment_status[]", max_length=_MANY)] = None,
+    payment_statuses: Annotated[PaymentStatuses, Query(alias="payment_statuses[]", max_length=_MANY)] = None,
+    status: Annotated[InvoiceStatuses, Query(max_length=_MANY)] = None,
+    status_list: Annotated[InvoiceStatuses, Query(alias="status[]", max_length=_MANY)] = None,
+    statuses: Annotated[InvoiceStatuses, Query(alias="statuses[]", max_length=_MANY)] = None,
+    billing_entity_codes: Annotated[
+        list[str] | None, Query(alias="billing_entity_codes[]", max_length=_MANY)
     ] = None,
-    statuses: Annotated[list[InvoiceStatus] | None, Query(alias="statuses[]", max_length=_MANY)] = None,
 ) -> Search:
-    """The filters of a request; `metadata[key]=value` may be repeated with other keys."""
+    """The filters of a request; `metadata[key]=value` may be repeated with other keys.
+
+    A status may be named as one (`status`) or as several (`status[]`, `statuses[]`).
+    """
     notes = {
         name[len(_METADATA_PREFIX) : -1]: value
         for name, value in request.query_params.multi_items()
@@ -129,8 +142,9 @@ def read_search(
         self_billed=self_billed,
         purchase_order_number=purchase_order_number,
         search_term=search_term,
-        payment_statuses=payment_statuses or ([payment_status] if payment_status else []),
-        statuses=statuses or ([status] if status else []),
+        payment_statuses=payment_statuses or payment_status_list or payment_status or [],
+        statuses=statuses or status_list or status or [],
+        billing_entity_codes=billing_entity_codes or [],
         metadata=notes,
     )
 

@@ -1,5 +1,7 @@
 """Routes of invoices."""
 
+import uuid
+
 from invoicer.api.caller import Caller
 from invoicer.api.dependencies import CurrentContext, CurrentOrganization, DbSession, Now
 from invoicer.api.invoice_search import InvoiceSearch
@@ -81,18 +83,21 @@ def refresh(lago_id: str, organization: Caller, context: CurrentContext, now: No
     """Recompute a draft from the usage counted by now; any other invoice is answered as it is."""
     invoice = _find(context, organization, lago_id)
     refresh_draft(context, invoice.id)
-    return _reread(context, organization, lago_id, now)
+    return _reread(context, invoice.id, now)
 
 
 @router.put("/invoices/{lago_id}/finalize")
 def finalize(lago_id: str, organization: Caller, context: CurrentContext, now: Now) -> InvoiceAnswer:
-    """Recompute a draft and make it final, once all usage accepted until now is counted."""
+    """Recompute a draft and make it final, once all usage accepted until now is counted.
+
+    One that comes to nothing and is not issued is answered this once, as `closed`.
+    """
     invoice = _find(context, organization, lago_id)
     if invoice.status != InvoiceStatus.DRAFT:
         raise NotFound("invoice")
     wait_until_counted(context, now)
     finalize_draft(context, invoice.id, at=now)
-    return _reread(context, organization, lago_id, now)
+    return _reread(context, invoice.id, now)
 
 
 @router.post("/invoices/{lago_id}/download")
@@ -109,9 +114,9 @@ def _find(context: Context, organization: Organization, lago_id: str) -> Invoice
         return find_invoice(session, organization.id, lago_id)
 
 
-def _reread(context: Context, organization: Organization, lago_id: str, now: Now) -> InvoiceAnswer:
+def _reread(context: Context, invoice_id: uuid.UUID, now: Now) -> InvoiceAnswer:
     with transaction(context.sessions, reads_only=True) as session:
-        return _answer(find_invoice(session, organization.id, lago_id), now)
+        return _answer(session.get_one(Invoice, invoice_id), now)
 
 
 def _answer(invoice: Invoice, now: Now) -> InvoiceAnswer:

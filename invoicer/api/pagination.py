@@ -44,13 +44,13 @@ class PaginationMeta(BaseModel):
 
     @classmethod
     def of(cls, pagination: Pagination, total_count: int) -> "PaginationMeta":
-        """The meta object of a page; an empty collection has page 0 of 0."""
+        """The meta object of a page; an empty collection has page 0 of 0, a page past the end no neighbours."""
         total_pages = -(-total_count // pagination.per_page)
         page = pagination.page if total_pages else 0
         return cls(
             current_page=page,
             next_page=page + 1 if 0 < page < total_pages else None,
-            prev_page=page - 1 if page > 1 else None,
+            prev_page=page - 1 if 1 < page <= total_pages else None,
             total_pages=total_pages,
             total_count=total_count,
         )

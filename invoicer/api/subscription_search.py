@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Query
-from sqlalchemy import Select
+from sqlalchemy import Select, false
 
 from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.billing.subscription_queries import select_subscriptions_of
+from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
 from invoicer.db import Customer, Plan, Subscription
 
 _MANY = 100
@@ -24,6 +25,8 @@ class Search:
     external_id: str | None
     currency: str | None
     statuses: tuple[SubscriptionStatus, ...]
+    billing_entity_codes: tuple[str, ...]
+    overriden: bool | None
 
     def select(self, organization_id: uuid.UUID) -> Select[Subscription]:
         """The subscriptions it finds, newest first."""
@@ -36,6 +39,10 @@ class Search:
             found = found.where(Subscription.external_id == self.external_id)
         if self.currency is not None:
             found = found.where(Subscription.plan.has(Plan.amount_currency == self.currency))
+        if self.billing_entity_codes and DEFAULT_BILLING_ENTITY not in self.billing_entity_codes:
+            found = found.where(false())
+        if self.overriden:  # no subscription changes anything of its plan
+            found = found.where(false())
         return found
 
 
@@ -46,6 +53,10 @@ def read_search(
     currency: str | None = None,
     statuses: Annotated[list[SubscriptionStatus] | None, Query(alias="status[]", max_length=_MANY)] = None,
     status: Annotated[list[SubscriptionStatus] | None, Query(max_length=_MANY)] = None,
+    billing_entity_codes: Annotated[
+        list[str] | None, Query(alias="billing_entity_codes[]", max_length=_MANY)
+    ] = None,
+    overriden: bool | None = None,
 ) -> Search:
     """The filters of a request."""
     return Search(
@@ -54,6 +65,8 @@ def read_search(
         external_id=external_id,
         currency=currency,
         statuses=tuple(statuses or status or (SubscriptionStatus.ACTIVE,)),
+        billing_entity_codes=tuple(billing_entity_codes or ()),
+        overriden=overriden,
     )
 
 

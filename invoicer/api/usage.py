@@ -25,7 +25,7 @@ from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.catalog.customers import find_customer
 from invoicer.db import BillableMetric, BillingPeriod, Customer, Subscription
 from invoicer.db.session import transaction
-from schemas.errors import InputError, NotAllowed, NotFound
+from schemas.errors import Forbidden, InputError, NotAllowed, NotFound
 
 router = make_router("usage")
 
@@ -85,6 +85,15 @@ def show_current(
         [facts] = load_facts(session, [subscription])
     usage = read_current_usage(context.usage, account, facts, selection, now)
     return CurrentUsageAnswer(customer_usage=UsageOutput.of(usage))
+
+
+@router.get("/customers/{external_customer_id:path}/projected_usage")
+def show_projected(external_customer_id: str, _organization: CurrentOrganization) -> None:
+    """Refused as where the feature is not switched on: nothing is projected.
+
+    Source: Lago projected usage.
+    """
+    raise Forbidden("projected_usage_not_enabled")
 
 
 @router.get("/customers/{external_customer_id:path}/past_usage")

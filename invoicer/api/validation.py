@@ -62,6 +62,8 @@ def _is_about_root(issue: Issue, root: str) -> bool:
 def _field(issue: Issue, root: str | None) -> str:
     """`charges.0.charge_model`: where the issue lies, below the place it was sent in and the root key."""
     location = [str(part) for part in issue["loc"]]
+    if location[0] == "query" and len(location) > 1:
+        return location[1].removesuffix("[]")  # a faulty value of a list is the parameter's fault
     parts = location[1:]
     if root is not None and parts[:1] == [root]:
         parts = parts[1:]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus
 from invoicer.billing.invoice_dates import overdue_at
-from invoicer.catalog.fields import ResourceInput
+from invoicer.catalog.fields import RequiredText, ResourceInput
 from invoicer.db import Invoice, InvoiceMetadata
 from schemas.errors import InputError, NotAllowed, NotFound
 
@@ -24,7 +24,7 @@ class InvoiceMetadataInput(ResourceInput):
     """A note; with the id of an existing one it replaces that."""
 
     id: uuid.UUID | None = None
-    key: Annotated[str, Field(min_length=1, max_length=20)]
+    key: Annotated[RequiredText, Field(max_length=20)]
     value: Annotated[str, Field(max_length=140)]
 
 

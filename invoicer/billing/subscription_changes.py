@@ -18,6 +18,7 @@ from invoicer.billing.subscription_input import (
     TerminationInvoice,
 )
 from invoicer.billing.subscription_terms import SubscriptionTerms
+from invoicer.catalog.organizations import check_billing_entity
 from invoicer.db import Customer, Plan, Subscription
 from schemas.errors import InputError, NotFound
 from schemas.usage import UsageReader
@@ -42,10 +43,14 @@ def update_subscription(
 ) -> None:
     """Change what is named of a subscription; its start only while it is pending.
 
-    Raises: InputError for an end that does not lie ahead, or a credit note that would give money back.
+    Raises: InputError for an end that does not lie ahead, another plan, or a credit note that would give money
+            back; NotFound for a billing entity.
     Source: Lago subscriptions, update.
     """
     _check_credit_note(changes.on_termination_credit_note)
+    check_billing_entity(changes.billing_entity_code)
+    if changes.plan_code not in (None, subscription.plan.code):
+        raise InputError({"plan_code": ["not_supported"]})
     _lock(session, subscription)
     is_pending = subscription.status == SubscriptionStatus.PENDING
     starts_at = subscription.subscription_at

@@ -17,6 +17,7 @@ from invoicer.billing.local_days import local_day
 from invoicer.billing.subscription_input import SubscriptionInput
 from invoicer.billing.subscription_terms import BillingTime
 from invoicer.catalog.customers import ensure_customer
+from invoicer.catalog.organizations import check_billing_entity
 from invoicer.catalog.plans import find_plan
 from invoicer.db import Customer, Organization, Plan, Subscription
 from schemas.errors import InputError
@@ -31,9 +32,10 @@ def create_subscription(
     An unknown customer is created with it. It starts at once when the local day of `subscription_at` has
     come; a plan paid in advance is then invoiced in the same transaction, unless the start is backdated or
     in a trial. No usage is read for that.
-    Raises: NotFound for the plan; InputError, for another plan under the same external id too.
+    Raises: NotFound for the plan or billing entity; InputError, for another plan under the same external id too.
     Source: Lago subscriptions, creation.
     """
+    check_billing_entity(given.billing_entity_code)
     plan = find_plan(session, organization.id, given.plan_code)
     customer = ensure_customer(session, organization, given.external_customer_id, now)
     lock_customer(session, customer.id, waits=True)

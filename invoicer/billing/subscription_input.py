@@ -13,7 +13,6 @@ from invoicer.catalog.fields import (
     Text,
     UnsupportedList,
     UnsupportedObject,
-    UnsupportedValue,
     refused,
 )
 from schemas.time_text import parse_iso
@@ -70,6 +69,7 @@ class SubscriptionInput(ResourceInput):
     ending_at: InstantInput | None = None
     consolidate_invoice: bool | None = None
     purchase_order_number: Text | None = None
+    billing_entity_code: Text | None = None
     plan_overrides: UnsupportedObject | None = None
     activation_rules: UnsupportedList | None = None
     usage_thresholds: UnsupportedList | None = None
@@ -88,7 +88,8 @@ class SubscriptionChanges(ResourceInput):
     purchase_order_number: Text | None = None
     on_termination_credit_note: TerminationCreditNote | None = None
     on_termination_invoice: TerminationInvoice | None = None
-    plan_code: UnsupportedValue = None
+    plan_code: Text | None = None
+    billing_entity_code: Text | None = None
     plan_overrides: UnsupportedObject | None = None
     activation_rules: UnsupportedList | None = None
     usage_thresholds: UnsupportedList | None = None

@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from invoicer.catalog.customer_input import CustomerInput, MetadataInput
-from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
+from invoicer.catalog.organizations import check_billing_entity
 from invoicer.catalog.taxes import find_taxes
 from invoicer.db import Customer, CustomerMetadata, Organization
 from schemas.errors import InputError, NotFound
@@ -64,8 +64,7 @@ def upsert_customer(session: Session, organization: Organization, given: Custome
     Raises: InputError; NotFound for an unknown tax or billing entity.
     Source: Lago customers.
     """
-    if given.billing_entity_code not in (None, DEFAULT_BILLING_ENTITY):
-        raise NotFound("billing_entity")
+    check_billing_entity(given.billing_entity_code)
     customer = ensure_customer(session, organization, given.external_id, now)
     values = given.given(*_PLAIN_FIELDS) | given.stated("finalize_zero_amount_invoice")
     if "shipping_address" in given.model_fields_set:

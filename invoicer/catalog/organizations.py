@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from invoicer.catalog.organization_input import OrganizationChanges
 from invoicer.db import Organization
+from schemas.errors import NotFound
 
 DEFAULT_BILLING_ENTITY = "default"
 """The code of the billing entity that an organization is."""
@@ -36,3 +37,12 @@ def update_organization(
         setattr(organization, field, value)
     organization.updated_at = now
     session.flush()
+
+
+def check_billing_entity(code: str | None) -> None:
+    """An organization is its own and only billing entity.
+
+    Raises: NotFound for the code of another one.
+    """
+    if code not in (None, DEFAULT_BILLING_ENTITY):
+        raise NotFound("billing_entity")

@@ -68,7 +68,7 @@ def test_event_unknown_is_not_found(client: httpx.Client) -> None:
 def test_events_are_listed_as_the_filters_say(
     client: httpx.Client, stored: StoredEvent, events: FakeEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The filters reach the store; `timestamp_from_started_at` becomes the subscription's start."""
+    """The filters reach the store; `timestamp_from_started_at` becomes the subscription's start, ended or not."""
     wanted: list[EventFilter] = []
     original = events.list
 
@@ -81,7 +81,9 @@ def test_events_are_listed_as_the_filters_say(
     assert ([each["transaction_id"] for each in body["events"]], body["meta"]["total_count"]) == (["order/7"], 1)
     get(client, "events", external_subscription_id="acme-1", timestamp_from_started_at="true")
     assert (wanted[0].code, wanted[0].timestamp_from) == ("calls", datetime(2026, 3, 1, tzinfo=UTC))
-    assert wanted[1].timestamp_from == datetime(2026, 3, 15, 12, tzinfo=UTC)
+    client.delete("/api/v1/subscriptions/acme-1")
+    get(client, "events", external_subscription_id="acme-1", timestamp_from_started_at="true")
+    assert [each.timestamp_from for each in wanted[1:]] == [datetime(2026, 3, 15, 12, tzinfo=UTC)] * 2
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,20 @@ def test_invoice_of_nothing_that_is_not_issued_is_not_there(client: httpx.Client
     assert get(client, "fees")["fees"] == []
 
 
+def test_draft_of_nothing_is_answered_as_closed_when_made_final(client: httpx.Client) -> None:
+    """It is there while it is a draft; what finalizing made of it is said once."""
+    grace = {"invoice_grace_period": 3}
+    post(client, "customers", "customer", external_id="acme", billing_configuration=grace)
+    client.put("/api/v1/organizations", json={"organization": {"finalize_zero_amount_invoice": False}})
+    make_plan(client, amount_cents=0, pay_in_advance=True)
+    subscribe(client)
+    [draft] = invoices(client)
+    path = f"/api/v1/invoices/{draft['lago_id']}"
+    closed = client.put(f"{path}/finalize")
+    assert (draft["status"], closed.status_code, closed.json()["invoice"]["status"]) == ("draft", 200, "closed")
+    assert (client.get(path).status_code, invoices(client)) == (404, [])
+
+
 def test_invoice_operations_that_are_not_offered_are_refused(client: httpx.Client) -> None:
     """One-off invoices 422; voiding has no route; an id that is none is not found."""
     one_off = client.post("/api/v1/invoices", json={"invoice": {"external_customer_id": "acme", "fees": []}})

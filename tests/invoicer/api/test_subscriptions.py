@@ -153,6 +153,25 @@ def test_subscription_given_an_end_ends_then(client: httpx.Client) -> None:
     assert ended["terminated_at"] == "2026-03-25T10:00:00Z"
 
 
+def test_subscription_change_may_name_the_plan_it_has_and_no_other(client: httpx.Client) -> None:
+    """A client that sends back what it read changes nothing; another plan is refused, not ignored."""
+    make_plan(client)
+    created = subscribe(client)
+    path = f"/api/v1/subscriptions/{created['external_id']}"
+    same = client.put(path, json={"subscription": {"name": "Renamed", "plan_code": created["plan_code"]}})
+    assert (same.status_code, same.json()["subscription"]["name"]) == (200, "Renamed")
+    other = client.put(path, json={"subscription": {"plan_code": "another"}})
+    assert (other.status_code, other.json()["error_details"]) == (422, {"plan_code": ["not_supported"]})
+
+
+def test_subscription_under_another_billing_entity_is_refused(client: httpx.Client) -> None:
+    """An organization is its only billing entity; naming another one is not ignored."""
+    plan = make_plan(client)
+    body = {"external_customer_id": "c", "external_id": "s", "plan_code": plan["code"], "billing_entity_code": "x"}
+    answer = client.post("/api/v1/subscriptions", json={"subscription": body})
+    assert (answer.status_code, answer.json()["code"]) == (404, "billing_entity_not_found")
+
+
 def test_subscription_unknown_is_not_found(client: httpx.Client) -> None:
     """404 subscription_not_found, for each method."""
     for answer in (
