@@ -4,6 +4,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.catalog import CatalogSnapshot, LoadSnapshot, decode_snapshot
+from schemas.database import driver_options
 from schemas.errors import TransientError
 
 _NEWER = text("SELECT document FROM catalog_snapshot WHERE id = 1 AND version > :version")
@@ -25,4 +26,4 @@ def catalog_loader(engine: Engine) -> LoadSnapshot:
 
 def open_catalog_engine(database_url: str) -> Engine:
     """An engine for the loader; connections are checked before use."""
-    return create_engine(database_url, pool_pre_ping=True)
+    return create_engine(database_url, pool_pre_ping=True, connect_args=driver_options(database_url))

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError, StreamFailureError
 
 from schemas.clickhouse import CREATE_STATEMENTS, DURABLE_SETTINGS
 from schemas.errors import TransientError
@@ -135,12 +135,13 @@ def translate_errors() -> Iterator[None]:
 def is_transient(error: ClickHouseError) -> bool:
     """Whether the same call may succeed later.
 
-    An error of the server carries its code; one of the transport (refused, cut, timed out) has none.
+    An error of the server carries its code; one of the transport (refused, cut, timed out, ended in the middle of
+    the answer) has none.
     """
     code = getattr(error, "code", None)
     if code is not None:
         return code in _TRANSIENT_CODES
-    return type(error) is OperationalError or bool(_GATEWAY_STATUS.search(str(error)))
+    return type(error) in (OperationalError, StreamFailureError) or bool(_GATEWAY_STATUS.search(str(error)))
 
 
 def connect_embedded(data_dir: Path) -> ClickHouse:

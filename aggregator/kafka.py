@@ -17,7 +17,8 @@ from aggregator.dead_letters import DeadLetter, encode_dead_letter
 from schemas.errors import TransientError
 from schemas.topics import Topic
 
-ANSWER_SECONDS_MAX = 10.0
+ANSWER_SECONDS_MAX = 5.0
+"""How long the brokers may take; a request to the API may be waiting."""
 
 
 class KafkaOffsets:

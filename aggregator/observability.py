@@ -21,7 +21,9 @@ class AggregatorMetrics:
         self.unevaluated = Counter(
             "millrace_events_unevaluated", "Events stored before their metric existed.", registry=registry
         )
-        self.retries = Counter("millrace_insert_retries", "Inserts that had to be settled.", registry=registry)
+        self.retries = Counter(
+            "millrace_insert_retries", "Syncs and inserts that had to be repeated.", registry=registry
+        )
         self.synced = Counter("millrace_index_synced", "Index entries fetched from ClickHouse.", registry=registry)
         self.flush_seconds = Histogram(
             "millrace_flush_seconds",
@@ -40,4 +42,23 @@ class AggregatorMetrics:
         )
         self.next_offset = Gauge(
             "millrace_partition_next_offset", "Next offset to be counted.", ["partition"], registry=registry
+        )
+
+
+class ReconcilerMetrics:
+    """What the reconciler of one process found."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.difference = Gauge(
+            "millrace_reconcile_difference",
+            "Duplicates and projected totals that the last checks left unsettled; must be 0.",
+            registry=registry,
+        )
+        self.repaired = Counter(
+            "millrace_reconcile_repaired", "Rows removed because their event was stored before.", registry=registry
+        )
+        self.last_run = Gauge(
+            "millrace_reconcile_last_run_timestamp_seconds",
+            "Everything stored before it has been looked at.",
+            registry=registry,
         )

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter, sleep, time
 from typing import Protocol
 
@@ -16,7 +17,8 @@ from schemas.errors import PoisonEvent, TransientError
 from schemas.events import Outcome, Position, PositionedEvent
 from schemas.metrics import UNEVALUATED
 
-INSERT_ATTEMPTS_MAX = 8
+STORE_ATTEMPTS_MAX = 8
+"""Attempts before a batch is given up, over some 17 s with the waits between them."""
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 5.0
 
@@ -120,7 +122,7 @@ class Pipeline:
             self._synced.clear()
         for partition in partitions:
             if partition not in self._synced:
-                self._sync(partition)
+                self._persist(partial(self._sync, partition))
                 self._synced.add(partition)
 
     def _sync(self, partition: int) -> None:
@@ -159,21 +161,30 @@ class Pipeline:
         sent again.
         """
         remaining, is_unknown = rows, False
-        for attempt in range(1, INSERT_ATTEMPTS_MAX + 1):
+
+        def attempt() -> None:
+            nonlocal remaining, is_unknown
+            if is_unknown:
+                present = self._store.present(remaining)
+                remaining = [row for row in remaining if row.positioned.event.event_id not in present]
+            if remaining:
+                is_unknown = True
+                self._store.insert(remaining)
+
+        self._persist(attempt)
+
+    def _persist(self, ask_store: Callable[[], None]) -> None:
+        """Try while the store is away. Raises: TransientError when attempts ran out."""
+        for attempt in range(1, STORE_ATTEMPTS_MAX + 1):
             try:
-                if is_unknown:
-                    present = self._store.present(remaining)
-                    remaining = [row for row in remaining if row.positioned.event.event_id not in present]
-                if remaining:
-                    is_unknown = True
-                    self._store.insert(remaining)
-                return
+                return ask_store()
             except TransientError as error:
-                if attempt == INSERT_ATTEMPTS_MAX:
+                if attempt == STORE_ATTEMPTS_MAX:
                     raise
                 self._observed.retries.inc()
-                _log.warning("insert is retried", attempt=attempt, rows=len(remaining), reason=error.reason)
+                _log.warning("the store is away, trying again", attempt=attempt, reason=error.reason)
                 self._wait(min(RETRY_SECONDS_MIN * 2 ** (attempt - 1), RETRY_SECONDS_MAX))
+        return None
 
     def _observe(self, done: _Sorted, ends: dict[int, int]) -> None:
         observed = self._observed

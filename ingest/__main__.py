@@ -21,11 +21,14 @@ from ingest.metrics import IngestMetrics
 from ingest.window import DedupWindow
 from schemas.catalog import CatalogCache
 from schemas.clock import SystemClock
+from schemas.database import driver_options
 from schemas.log_setup import configure_logging
 from schemas.settings import Settings
 
 CONNECTIONS_MAX = 4_096
 """Connections that may wait to be accepted."""
+SHUTDOWN_SECONDS_MAX = 5
+"""How long the end waits for requests in flight: a client that never finishes its own would hold it for ever."""
 
 _log = structlog.get_logger(__name__)
 
@@ -40,7 +43,13 @@ def main() -> None:
 def cluster_app(settings: Settings) -> IngestApp:
     """The application on Kafka and the catalog database; neither needs to be there yet."""
     metrics = IngestMetrics(CollectorRegistry())
-    engine = create_engine(settings.database_url, pool_pre_ping=True, pool_size=1, max_overflow=1)
+    engine = create_engine(
+        settings.database_url,
+        pool_pre_ping=True,
+        pool_size=1,
+        max_overflow=1,
+        connect_args=driver_options(settings.database_url),
+    )
     return create_app(
         catalog=CatalogCache(snapshot_loader(engine)),
         publisher=KafkaPublisher(settings, observe_pack=metrics.observe_pack),
@@ -52,7 +61,7 @@ def cluster_app(settings: Settings) -> IngestApp:
 
 
 async def serve(app: IngestApp, settings: Settings) -> None:
-    """Answer requests on the configured address until SIGTERM or SIGINT."""
+    """Answer requests on the configured address until SIGTERM or SIGINT, and those in flight 5 s longer."""
     server = Server(
         app,
         address=settings.host,
@@ -63,10 +72,20 @@ async def serve(app: IngestApp, settings: Settings) -> None:
         log_enabled=False,
     )
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
-    _log.info("ingest_serving", host=settings.host, port=settings.port)
-    await server.serve()
+    try:
+        async with asyncio.timeout(None) as bound:
+
+            def stop() -> None:
+                server.stop()
+                bound.reschedule(loop.time() + SHUTDOWN_SECONDS_MAX)
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop)
+            _log.info("ingest_serving", host=settings.host, port=settings.port)
+            await server.serve()
+    except TimeoutError:
+        # Only requests without an answer are left: nothing of them was acknowledged.
+        _log.warning("ingest_cut_off", seconds=SHUTDOWN_SECONDS_MAX)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from schemas.metrics import MetricEvaluator
 
 MISS_INTERVAL_SECONDS = 0.1
 """Misses share a refresh, and the next one starts no sooner than this: wrong keys must not load the database."""
+REFRESH_SECONDS_MAX = 3.0
+"""How long a request waits for the catalog: a database may also fall silent."""
 UNKNOWN_CODES_MAX = 10_000
 """Codes remembered as unknown; past it they are forgotten and looked up again."""
 
@@ -27,6 +29,7 @@ class LiveCatalog:
         self._next: asyncio.Task[None] | None = None
         self._refreshes: set[asyncio.Task[None]] = set()  # the loop itself keeps tasks by weak reference only
         self._began_at = float("-inf")
+        self._turn = asyncio.Lock()  # a silent database may hold one thread, not all of them
         self._unknown_codes: set[tuple[str, str]] = set()
         self._unknown_at_version = cache.version
         self._watch: asyncio.Task[None] | None = None
@@ -88,21 +91,33 @@ class LiveCatalog:
     async def refresh(self) -> None:
         """Wait for a refresh that begins from now on; callers at the same time share one.
 
-        Raises: TransientError when the catalog cannot be reached.
+        Raises: TransientError when the catalog cannot be reached; at once while an earlier refresh still waits.
         """
+        if self._turn.locked() and time.monotonic() - self._began_at > REFRESH_SECONDS_MAX:
+            raise TransientError("database", "no answer")
         if self._next is None:
             self._next = asyncio.create_task(self._run_next())
             self._refreshes.add(self._next)
-            self._next.add_done_callback(self._refreshes.discard)
-        await asyncio.shield(self._next)
+            self._next.add_done_callback(self._forget_refresh)
+        try:
+            async with asyncio.timeout(REFRESH_SECONDS_MAX):
+                await asyncio.shield(self._next)
+        except TimeoutError as error:
+            raise TransientError("database", "no answer in time") from error
+
+    def _forget_refresh(self, done: asyncio.Task[None]) -> None:
+        self._refreshes.discard(done)
+        if not done.cancelled():
+            done.exception()  # whoever waited may have left: do not report it as never retrieved
 
     async def _run_next(self) -> None:
-        pause = self._began_at + MISS_INTERVAL_SECONDS - time.monotonic()
-        if pause > 0:
-            await asyncio.sleep(pause)
-        self._next = None  # who asks from here on may ask about something newer than this refresh sees
-        self._began_at = time.monotonic()
-        await asyncio.to_thread(self._cache.refresh)
+        async with self._turn:
+            pause = self._began_at + MISS_INTERVAL_SECONDS - time.monotonic()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            self._next = None  # who asks from here on may ask about something newer than this refresh sees
+            self._began_at = time.monotonic()
+            await asyncio.to_thread(self._cache.refresh)
 
     async def _keep_fresh(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from aggregator.clickhouse import ClickHouse
 from aggregator.columns import EvaluatedEvent
 from aggregator.event_store import EventStore
 from aggregator.index import IndexEntry
-from aggregator.pipeline import INSERT_ATTEMPTS_MAX
+from aggregator.pipeline import STORE_ATTEMPTS_MAX
 from schemas.errors import TransientError
 from schemas.events import Outcome
 from schemas.metrics import AggregationType
@@ -123,12 +123,19 @@ def test_process_poison_event_leaves_neighbours_alone(embedded_clickhouse: Click
 
 
 class FaultyStore:
-    """The real store, with faults in front of or behind its inserts."""
+    """The real store, with faults in front of or behind its inserts, and in front of its syncs."""
 
     def __init__(
-        self, store: EventStore, *, before: int = 0, after: int = 0, rows_applied: int | None = None
+        self,
+        store: EventStore,
+        *,
+        before: int = 0,
+        after: int = 0,
+        rows_applied: int | None = None,
+        before_sync: int = 0,
     ) -> None:
         self._store = store
+        self.before_sync = before_sync
         self.before = before
         self.after = after
         self.rows_applied = rows_applied
@@ -149,7 +156,22 @@ class FaultyStore:
         return self._store.present(rows)
 
     def stored_since(self, partition: int, offset: int) -> Iterator[Sequence[tuple[IndexEntry, int]]]:
+        if self.before_sync:
+            self.before_sync -= 1
+            raise TransientError("clickhouse", "refused")
         return self._store.stored_since(partition, offset)
+
+
+def test_process_sync_of_partition_is_tried_again(
+    embedded_clickhouse: ClickHouse, event_store: EventStore, stream: Stream
+) -> None:
+    """A worker that just got a partition bridges a short outage as one in the middle of its work does."""
+    stream.count(stream.event("a"))
+    stream.store = FaultyStore(event_store, before_sync=3)
+    stream.lose_index()
+    assert stream.count(stream.event("a"), stream.event("b")).outcomes == (DUPLICATE, ACCEPTED)
+    assert stream.waits == [0.2, 0.4, 0.8]
+    assert stored_ids(embedded_clickhouse, stream) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -179,13 +201,13 @@ def test_process_retries_run_out_then_resent_counts_once(
     embedded_clickhouse: ClickHouse, event_store: EventStore, stream: Stream
 ) -> None:
     """The caller is told; what was applied by the last attempt is found when the events come again."""
-    faulty = FaultyStore(event_store, before=INSERT_ATTEMPTS_MAX - 1, after=1)
+    faulty = FaultyStore(event_store, before=STORE_ATTEMPTS_MAX - 1, after=1)
     stream.store = faulty
     stream.close()
     stream.open()
     with pytest.raises(TransientError, match="cut"):
         stream.count(stream.event("a"), stream.event("b"))
-    assert len(stream.waits) == INSERT_ATTEMPTS_MAX - 1
+    assert len(stream.waits) == STORE_ATTEMPTS_MAX - 1
     assert max(stream.waits) == 5.0
     assert stream.count(stream.event("a"), stream.event("b"), stream.event("c")).outcomes == (
         DUPLICATE,

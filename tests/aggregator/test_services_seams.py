@@ -38,6 +38,7 @@ from tests.services.ports import LOOPBACK, free_port
         OperationalError("Error executing HTTP request"),
         DatabaseError("too many parts", code=252),
         StreamFailureError("memory limit", code=241),
+        StreamFailureError("Stream ended unexpectedly (connection closed by server)"),
         DatabaseError("HTTP driver received HTTP status 503, server response code 503"),
     ],
 )

@@ -1,12 +1,13 @@
 """The catalog cache refreshes on a miss, but not for every miss."""
 
 import asyncio
+import threading
 import time
 
 import pytest
 
 from ingest.live_catalog import MISS_INTERVAL_SECONDS, LiveCatalog
-from schemas.catalog import CatalogCache
+from schemas.catalog import CatalogCache, CatalogSnapshot
 from schemas.errors import TransientError
 from tests.ingest.builders import API_KEY, ORGANIZATION, CatalogRow, metric, snapshot
 
@@ -88,3 +89,28 @@ async def test_watching_survives_a_database_that_goes_away() -> None:
     await asyncio.sleep(0.3)
     await catalog.stop()
     assert catalog.evaluator(ORGANIZATION, "late") is not None
+
+
+async def test_silent_database_is_told_in_time_and_holds_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first to ask wait a bounded time, the next ones none; all is well when it answers."""
+    monkeypatch.setattr("ingest.live_catalog.REFRESH_SECONDS_MAX", 0.2)
+    answers, asked = threading.Event(), []
+
+    def load(_version: int) -> CatalogSnapshot | None:
+        asked.append(threading.get_ident())
+        answers.wait(10)
+        return snapshot()
+
+    catalog = LiveCatalog(CatalogCache(load), refresh_seconds=0.01)
+    try:
+        began_at = time.monotonic()
+        for _ in range(3):
+            waiting = (catalog.organization_of(f"wrong-{i}") for i in range(50))
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+            assert {type(result) for result in results} == {TransientError}
+        assert time.monotonic() - began_at < 2
+        assert len(asked) == 1
+    finally:
+        answers.set()
+    await asyncio.sleep(0.3)
+    assert await catalog.organization_of(API_KEY) == ORGANIZATION

@@ -35,7 +35,7 @@ class MillraceProcess:
     def __init__(self, command: list[str], settings: Mapping[str, object], health_url: str, log: Path) -> None:
         self._command = command
         self._environ = millrace_environ(settings)
-        self._health_url = health_url
+        self.health_url = health_url
         self._log = log
         self._process: ServiceProcess | None = None
 
@@ -56,7 +56,7 @@ class MillraceProcess:
         last = "no answer"
         while time.monotonic() < deadline and self.process.is_running:
             try:
-                response = httpx.get(self._health_url, timeout=5)
+                response = httpx.get(self.health_url, timeout=5)
             except httpx.TransportError as error:
                 last = repr(error)
             else:

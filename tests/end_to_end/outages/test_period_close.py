@@ -1,0 +1,146 @@
+"""A period closes while something is missing: no invoice is wrong, the clock waits, later all are right, once."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import httpx
+import psycopg
+import pytest
+
+from tests.end_to_end import story
+from tests.end_to_end.outages.ledger import Ledger, assert_comes_back_later, open_ledger
+from tests.end_to_end.outages.site import OutageSite
+from tests.services.postgres import as_libpq
+from tests.services.proxy import ProxyMode
+
+pytestmark = pytest.mark.cluster
+
+CUSTOMERS = 6
+ROUND_TRIP_SECONDS = 0.02
+"""Slow enough for a test to look between two transactions."""
+
+
+def test_period_end_with_uncounted_events_waits_for_them(site: OutageSite, ledger: Ledger) -> None:
+    """Accepted, not counted, no worker: the clock stays at the period's end; the worker's return lets it go on."""
+    ledger.send_new(3)
+    ledger.wait_until_counted()
+    site.worker.stop()
+    ledger.send_new(3)
+    assert ledger.unacknowledged == []
+    target = month_after(site.now())
+    for _ in range(2):
+        assert_comes_back_later(move(site, target), "billing")
+        assert site.now() < target
+        assert story.invoices_of(site.cluster, ledger.name) == []
+    site.worker.start()
+    move_when_possible(site, target)
+    assert_billed_once(site, ledger)
+
+
+def test_period_end_passed_is_billed_by_itself_when_the_events_are_counted(
+    site: OutageSite, ledger: Ledger
+) -> None:
+    """Nobody has to ask again: the scheduler closes the period once a worker is there again."""
+    ledger.send_new(3)
+    site.worker.stop()
+    ledger.send_new(3)
+    target = month_after(site.now())
+    assert_comes_back_later(move(site, target), "billing")
+    assert story.invoices_of(site.cluster, ledger.name) == []
+    site.worker.start()
+    story.wait_for(lambda: len(story.invoices_of(site.cluster, ledger.name)) == 1, "an invoice")
+    assert_billed_once(site, ledger)
+    move_when_possible(site, target)
+    assert_billed_once(site, ledger)
+
+
+def test_period_end_with_clickhouse_or_kafka_away_waits(site: OutageSite, ledger: Ledger) -> None:
+    """Neither the position of the stream nor the usage is guessed."""
+    ledger.send_new(2)
+    ledger.wait_until_counted()
+    target = month_after(site.now())
+    site.clickhouse_proxy.set_mode(ProxyMode.REFUSE)
+    site.clickhouse_proxy.cut()
+    try:
+        assert_comes_back_later(move_when_counted(site, target), "clickhouse")
+    finally:
+        site.clickhouse_proxy.set_mode(ProxyMode.PASS)
+    site.kafka.pause()
+    try:
+        assert_comes_back_later(move(site, target), "kafka")
+    finally:
+        site.kafka.resume()
+    assert site.now() < target
+    move_when_possible(site, target)
+    assert_billed_once(site, ledger)
+
+
+def test_database_killed_while_periods_close_bills_each_once(site: OutageSite) -> None:
+    """The database dies between two customers: what is written stands, the rest is billed afterwards."""
+    ledgers = [open_ledger(site.cluster, site.unused_name("close"), site.now()) for _ in range(CUSTOMERS)]
+    for ledger in ledgers:
+        ledger.send_new()
+    target = month_after(site.now())
+    known = invoices_written(site)
+    site.postgres_proxy.delay_seconds = ROUND_TRIP_SECONDS / 2
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(move_when_counted, site, target)
+            story.wait_for(lambda: invoices_written(site) > known, "the first invoice")
+            site.postgres.kill()
+            assert_comes_back_later(answer.result(), "database")
+    finally:
+        site.postgres_proxy.delay_seconds = 0.0
+        site.postgres.restart()
+    assert known < invoices_written(site) < known + CUSTOMERS, "the database did not die half way"
+    move_when_possible(site, target)
+    for ledger in ledgers:
+        assert_billed_once(site, ledger)
+
+
+def move(site: OutageSite, target: datetime) -> httpx.Response:
+    """Ask for the clock to be moved."""
+    body = {"test_clock": {"now": target.isoformat().replace("+00:00", "Z")}}
+    return site.cluster.api.put("test_clock", json=body, timeout=60)
+
+
+def move_when_counted(site: OutageSite, target: datetime) -> httpx.Response:
+    """Ask until the answer is no longer that billing waits: what was just counted is committed a moment later."""
+    while (answer := move(site, target)).json().get("code") == "billing_unavailable":
+        time.sleep(0.1)
+    return answer
+
+
+def move_when_possible(site: OutageSite, target: datetime) -> None:
+    """Ask again as long as the answer is 503, as a client does."""
+
+    def moved() -> bool:
+        answer = move(site, target)
+        assert answer.status_code in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE), answer.text
+        return answer.status_code == httpx.codes.OK
+
+    story.wait_for(moved, f"the clock at {target}")
+    assert site.now() == target
+
+
+def assert_billed_once(site: OutageSite, ledger: Ledger) -> None:
+    """One invoice, final, over exactly what was sent."""
+    [invoice] = story.invoices_of(site.cluster, ledger.name)
+    assert (invoice["status"], invoice["sequential_id"]) == ("finalized", 1)
+    [fee] = [fee for fee in invoice["fees"] if fee["item"]["type"] == "charge"]
+    assert fee["events_count"] == ledger.events
+    assert invoice["total_amount_cents"] == ledger.amount_cents()
+
+
+def invoices_written(site: OutageSite) -> int:
+    """Committed invoices, asked of PostgreSQL itself, past the slow proxy."""
+    with psycopg.connect(as_libpq(site.database_url)) as session:
+        row = session.execute("SELECT count(*) FROM invoices").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def month_after(now: datetime) -> datetime:
+    """Six o'clock on the first day of the next month, UTC."""
+    return (now.replace(day=1) + timedelta(days=32)).replace(day=1, hour=6, minute=0, second=0, microsecond=0)
