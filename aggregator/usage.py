@@ -54,6 +54,7 @@ class _EventRow(NamedTuple):
     precise_total_amount_cents: Decimal | None
     group_values: Sequence[str]
     unread: str
+    inserted_at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class _CountedEvent:
     value: Decimal
     identity: str
     precise_total_amount_cents: Decimal | None
+    inserted_at_us: int
 
 
 class ClickHouseUsageReader:
@@ -105,6 +107,8 @@ class ClickHouseUsageReader:
                 value=counted.value,
                 identity=counted.identity,
                 precise_total_amount_cents=counted.precise_total_amount_cents,
+                ingested_at=from_microseconds(counted.key[1]),
+                inserted_at=from_microseconds(counted.inserted_at_us),
             )
 
     def _totals_with_stale_rows(self, scope: UsageScope) -> Sequence[UsageTotals]:
@@ -184,6 +188,7 @@ def _current(row: _EventRow) -> _CountedEvent:
         cast(Decimal, row.value),
         row.identity,
         row.precise_total_amount_cents,
+        row.inserted_at_us,
     )
 
 
@@ -213,4 +218,5 @@ def _evaluate_stale(row: _EventRow, scope: UsageScope, evaluator: MetricEvaluato
         evaluation.value,
         evaluation.identity,
         row.precise_total_amount_cents,
+        row.inserted_at_us,
     )

@@ -100,7 +100,8 @@ def rows_query(scope: UsageScope, *, stale_only: bool) -> tuple[str, Parameters]
 SELECT
     evaluation = {{evaluation:String}} AS is_current, toUnixTimestamp64Micro(timestamp) AS timestamp_us,
     toUnixTimestamp64Micro(ingested_at) AS ingested_at_us, transaction_id, value, identity,
-    precise_total_amount_cents, {group_expression(scope)} AS group_values, if(is_current, '', properties) AS unread
+    precise_total_amount_cents, {group_expression(scope)} AS group_values,
+    if(is_current, '', properties) AS unread, toUnixTimestamp64Micro(inserted_at) AS inserted_at_us
 FROM events
 WHERE {_subject()} AND {_within("timestamp", scope.period, "0", parameters)}
     AND (evaluation != {{evaluation:String}} OR ({current}))

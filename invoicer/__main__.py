@@ -1,6 +1,7 @@
 """`python -m invoicer`: the invoicer process of a cluster. Several may run: they share the work by row locks."""
 
 import secrets
+import signal
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,6 +14,8 @@ from sqlalchemy import Engine, select, text
 from aggregator.clickhouse import ClickHouse, connect_server, create_tables
 from aggregator.event_log import ClickHouseEventReader
 from aggregator.kafka import KafkaOffsets
+from aggregator.observability import ReconcilerMetrics
+from aggregator.reconciler import Reconciler
 from aggregator.usage import ClickHouseUsageReader
 from aggregator.watermark import StreamWatermarkGate
 from invoicer.api.app import create_app
@@ -20,8 +23,10 @@ from invoicer.catalog.bootstrap import ensure_organization
 from invoicer.context import Context
 from invoicer.db import ApiKey
 from invoicer.db.migrate import upgrade
+from invoicer.db.reconciling_turn import reconciling_turn
 from invoicer.db.session import SessionFactory, open_engine, session_factory, transaction
 from invoicer.jobs.job_metrics import JobMetrics
+from invoicer.jobs.reconcile_loop import ReconcileLoop
 from invoicer.jobs.scheduler import Scheduler
 from schemas.clock import Clock, open_clock
 from schemas.errors import TransientError
@@ -30,6 +35,8 @@ from schemas.settings import Settings
 
 RETRY_SECONDS_MIN = 0.5
 RETRY_SECONDS_MAX = 10.0
+SHUTDOWN_SECONDS_MAX = 5
+"""How long the end waits for requests in flight: a client that never finishes its own would hold it for ever."""
 _BOOTSTRAP_LOCK = 0x6D696C6C626F6F74
 """PostgreSQL advisory lock: "millboot" in ASCII."""
 
@@ -46,6 +53,13 @@ def main() -> None:
     sessions = session_factory(engine)
     _until_there(lambda: _prepare_database(engine, sessions, settings, clock))
     clickhouse = _until_there(lambda: _open_clickhouse(settings))
+    registry = CollectorRegistry()
+    reconciler = Reconciler(
+        clickhouse,
+        ReconcilerMetrics(registry),
+        turn=reconciling_turn(sessions),
+        lookback_seconds=settings.reconcile_lookback_seconds,
+    )
     context = Context(
         sessions=sessions,
         clock=clock,
@@ -54,14 +68,19 @@ def main() -> None:
         gate=StreamWatermarkGate(
             KafkaOffsets(settings.kafka_bootstrap_servers, settings.usage_events_topic, settings.aggregator_group)
         ),
+        auditor=reconciler,
         settings=settings,
     )
-    serve(context, clickhouse)
+    loop = ReconcileLoop(reconciler.look, seconds=settings.reconcile_seconds)
+    loop.start()
+    try:
+        serve(context, clickhouse, registry)
+    finally:
+        loop.stop()
 
 
-def serve(context: Context, clickhouse: ClickHouse) -> None:
+def serve(context: Context, clickhouse: ClickHouse, registry: CollectorRegistry) -> None:
     """Answer requests with the scheduler running; both stop in order on SIGTERM and SIGINT."""
-    registry = CollectorRegistry()
     scheduler = Scheduler(context, JobMetrics(registry))
     checks: dict[str, Callable[[], object]] = {
         "clickhouse": lambda: clickhouse.command("SELECT 1"),
@@ -69,9 +88,18 @@ def serve(context: Context, clickhouse: ClickHouse) -> None:
         "scheduler": scheduler.check,
     }
     app = create_app(context, registry=registry, checks=checks)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises them again when it has ended; unheard, so that the scheduler is stopped too.
+        signal.signal(number, lambda *_: None)
     scheduler.start()
     try:
-        uvicorn.run(app, host=context.settings.host, port=context.settings.port, log_config=None)
+        uvicorn.run(
+            app,
+            host=context.settings.host,
+            port=context.settings.port,
+            log_config=None,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
+        )
     finally:
         scheduler.stop()
 

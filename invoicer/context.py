@@ -4,8 +4,10 @@ import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from invoicer.billing.arrival import Arrivals
 from invoicer.db.session import SessionFactory
 from schemas.clock import Clock
+from schemas.reconciliation import UsageAuditor
 from schemas.settings import Settings
 from schemas.usage import EventReader, UsageReader, WatermarkGate
 
@@ -22,5 +24,11 @@ class Context:
     usage: UsageReader
     events: EventReader
     gate: WatermarkGate
+    auditor: UsageAuditor
     settings: Settings
     time_lock: AbstractContextManager[bool] = field(default_factory=threading.RLock, compare=False)
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """How it is told whether an event came in time."""
+        return Arrivals(on_test_clock=self.settings.test_clock is not None)

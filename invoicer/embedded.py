@@ -10,7 +10,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,8 +29,9 @@ from aggregator.event_log import ClickHouseEventReader
 from aggregator.event_store import EventStore
 from aggregator.index import DedupIndex
 from aggregator.local_log import LocalLog
-from aggregator.observability import AggregatorMetrics
+from aggregator.observability import AggregatorMetrics, ReconcilerMetrics
 from aggregator.pipeline import Pipeline
+from aggregator.reconciler import Reconciler
 from aggregator.usage import ClickHouseUsageReader
 from aggregator.watermark import NothingPending
 from ingest.app import IngestApp
@@ -46,6 +47,7 @@ from invoicer.context import Context
 from invoicer.db.migrate import upgrade
 from invoicer.db.session import open_engine, session_factory, transaction
 from invoicer.jobs.job_metrics import JobMetrics
+from invoicer.jobs.reconcile_loop import ReconcileLoop
 from invoicer.jobs.scheduler import Scheduler
 from schemas.catalog import CatalogCache
 from schemas.clock import open_clock
@@ -55,6 +57,8 @@ from schemas.settings import Settings
 LOOPBACK = "127.0.0.1"
 START_SECONDS_MAX = 60
 CHECK_SECONDS_MAX = 5
+SHUTDOWN_SECONDS_MAX = 5
+"""How long the end waits for requests in flight: a client that never finishes its own would hold it for ever."""
 
 
 class DataDirectoryInUseError(RuntimeError):
@@ -129,8 +133,9 @@ class EmbeddedMillrace:
             data_dir / "clickhouse_password", self.settings.clickhouse_http_password
         )
         clickhouse = self._open_clickhouse()
-        context = self._open_context(clickhouse)
         registry = CollectorRegistry()
+        reconciler = self._build_reconciler(clickhouse, registry)
+        context = self._open_context(clickhouse, reconciler)
         ingest, publisher = self._build_ingest(clickhouse, registry)
         scheduler = Scheduler(context, JobMetrics(registry))
         checks: dict[str, Callable[[], object]] = {
@@ -145,6 +150,9 @@ class EmbeddedMillrace:
         self._clickhouse_server = self._serve_clickhouse(data_dir / "clickhouse")
         scheduler.start()
         self._stack.callback(scheduler.stop)
+        loop = ReconcileLoop(reconciler.look, seconds=self.settings.reconcile_seconds)
+        loop.start()
+        self._stack.callback(loop.stop)
 
     def _open_clickhouse(self) -> ClickHouse:
         clickhouse = connect_embedded(self.settings.data_dir / "clickhouse")
@@ -152,7 +160,15 @@ class EmbeddedMillrace:
         create_tables(clickhouse, durable=True)
         return clickhouse
 
-    def _open_context(self, clickhouse: ClickHouse) -> Context:
+    def _build_reconciler(self, clickhouse: ClickHouse, registry: CollectorRegistry) -> Reconciler:
+        return Reconciler(
+            clickhouse,
+            ReconcilerMetrics(registry),
+            turn=nullcontext,  # the data directory is this process's own
+            lookback_seconds=self.settings.reconcile_lookback_seconds,
+        )
+
+    def _open_context(self, clickhouse: ClickHouse, reconciler: Reconciler) -> Context:
         self._engine = open_engine(f"sqlite:///{self.settings.data_dir / 'catalog.sqlite'}")
         self._stack.callback(self._engine.dispose)
         upgrade(self._engine)
@@ -165,6 +181,7 @@ class EmbeddedMillrace:
             usage=ClickHouseUsageReader(clickhouse),
             events=ClickHouseEventReader(clickhouse),
             gate=NothingPending(),
+            auditor=reconciler,
             settings=self.settings,
         )
 
@@ -220,7 +237,15 @@ class HttpServer:
     """uvicorn in a thread of its own; entered, it answers requests."""
 
     def __init__(self, app: Any, host: str, port: int) -> None:
-        config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="on")
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS events
     inserted_at                DateTime64(6, 'UTC')     DEFAULT now64(6),
     INDEX by_position (kafka_partition, kafka_offset) TYPE minmax GRANULARITY 4,
     INDEX by_transaction transaction_id TYPE bloom_filter(0.01) GRANULARITY 4,
+    INDEX by_insertion inserted_at TYPE minmax GRANULARITY 4,
     PROJECTION usage_hourly
     (
         SELECT
@@ -48,7 +49,7 @@ CREATE TABLE IF NOT EXISTS events
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(timestamp)
 ORDER BY (organization_id, external_subscription_id, code, timestamp)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, lightweight_mutation_projection_mode = 'rebuild'
 """
 
 _USAGE_VIEW = """

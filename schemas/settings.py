@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     flush_events_max: int = Field(50_000, ge=1, description="Events the aggregator inserts at once.")
     flush_seconds_max: float = Field(0.5, gt=0, description="How long the aggregator gathers before it inserts.")
     scheduler_seconds: float = Field(1.0, gt=0, description="How often due billing jobs are looked for.")
+    reconcile_seconds: float = Field(30.0, gt=0, description="How often newly stored events are reconciled.")
+    reconcile_lookback_seconds: int = Field(
+        86_400, ge=0, description="How far back the first reconciliation after a start looks."
+    )
     metrics_port: int = Field(6066, ge=0, le=65535, description="Aggregator: port of /health and /metrics.")
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json")
     log_level: str = Field("info", description="Lowest level that is logged.")

@@ -6,7 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from schemas.metrics import MetricDefinition
+from schemas.events import Position
+from schemas.metrics import Evaluation, MetricDefinition
 from schemas.period import TimeRange
 
 
@@ -52,7 +53,10 @@ class UsageTotals:
 
 @dataclass(frozen=True)
 class UsageRow:
-    """One counted event. Rows come in the order (timestamp, ingested_at, transaction_id)."""
+    """One counted event. Rows come in the order (timestamp, ingested_at, transaction_id).
+
+    `ingested_at` is when it was accepted, `inserted_at` when the store took it, on the store's own clock.
+    """
 
     group: Group
     timestamp: datetime
@@ -60,6 +64,8 @@ class UsageRow:
     value: Decimal
     identity: str
     precise_total_amount_cents: Decimal | None
+    ingested_at: datetime
+    inserted_at: datetime
 
 
 class UsageReader(Protocol):
@@ -90,6 +96,30 @@ class StoredEvent:
 
 
 @dataclass(frozen=True)
+class PlacedEvent:
+    """A stored event with its place in the stream, and what it was worth under the metric of that moment.
+
+    `inserted_at` is when the store took it, on the store's own clock.
+    """
+
+    event: StoredEvent
+    position: Position
+    evaluation: Evaluation
+    inserted_at: datetime
+
+
+@dataclass(frozen=True)
+class KeptDeadLetter:
+    """An accepted event that can never be counted. `code` is stable, `reason` is for people."""
+
+    external_subscription_id: str
+    position: Position
+    code: str
+    reason: str
+    inserted_at: datetime
+
+
+@dataclass(frozen=True)
 class EventFilter:
     """Narrows a list of events; bounds are inclusive, as the API's are."""
 
@@ -109,6 +139,18 @@ class EventReader(Protocol):
 
     def list(self, wanted: EventFilter, *, limit: int, offset: int) -> tuple[Sequence[StoredEvent], int]:
         """A page, newest timestamp first, and the total count."""
+        ...
+
+    def places(
+        self, organization_id: str, transaction_id: str, external_subscription_id: str | None = None
+    ) -> Sequence[PlacedEvent]:
+        """Every event with that id, newest timestamp first: one a subscription. Bounded."""
+        ...
+
+    def dead_letters(
+        self, organization_id: str, transaction_id: str, external_subscription_id: str | None = None
+    ) -> Sequence[KeptDeadLetter]:
+        """The dead letters of that id that the store keeps, in their order; none where a broker keeps them."""
         ...
 
 

@@ -15,9 +15,11 @@ USAGE_READERS = frozenset(
         "aggregator.watermark",
         "aggregator.kafka",
         "aggregator.clickhouse",
+        "aggregator.reconciler",
+        "aggregator.observability",
     }
 )
-"""What the invoicer may know of the aggregator: who reads usage, and how far counting has come."""
+"""What the invoicer may know of the aggregator: who reads and reconciles usage, how far counting has come."""
 MAY_IMPORT = {
     "schemas": {"schemas"},
     "ingest": {"ingest", "schemas"},

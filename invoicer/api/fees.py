@@ -27,24 +27,28 @@ def list_page(
 @router.get("/fees/{lago_id}")
 def show(lago_id: str, organization: CurrentOrganization, session: DbSession) -> FeeAnswer:
     """Show a fee."""
-    return FeeAnswer(fee=FeeOutput.of(_find(session, organization.id, lago_id)))
+    return FeeAnswer(fee=FeeOutput.of(find_fee(session, organization.id, lago_id)))
 
 
 @router.put("/fees/{lago_id}")
 def update(lago_id: str, organization: CurrentOrganization, session: DbSession) -> FeeAnswer:
     """Refused: every fee is on an invoice, whose payment is what changes."""
-    _find(session, organization.id, lago_id)
+    find_fee(session, organization.id, lago_id)
     raise NotAllowed("invoiced_fee")
 
 
 @router.delete("/fees/{lago_id}")
 def delete(lago_id: str, organization: CurrentOrganization, session: DbSession) -> FeeAnswer:
     """Refused: every fee is on an invoice."""
-    _find(session, organization.id, lago_id)
+    find_fee(session, organization.id, lago_id)
     raise NotAllowed("invoiced_fee")
 
 
-def _find(session: Session, organization_id: uuid.UUID, lago_id: str) -> Fee:
+def find_fee(session: Session, organization_id: uuid.UUID, lago_id: str) -> Fee:
+    """The fee with that id on a visible invoice.
+
+    Raises: NotFound, also for a text that is no id.
+    """
     try:
         wanted = uuid.UUID(lago_id)
     except ValueError as error:

@@ -1,6 +1,6 @@
 """The fee lines of one charge over one period: the same rules for an invoice and for current usage."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -48,7 +48,9 @@ class ChargeLine:
 
 
 @dataclass(frozen=True)
-class _Bucket:
+class Bucket:
+    """The events of a charge that are priced together: those of one filter (None: of none), group by group."""
+
     charge_filter: ChargeFilter | None
     predicate: filters.BucketPredicate
     raw_properties: Mapping[str, object]
@@ -72,12 +74,19 @@ def price_charge(
             priced.
     Source: Lago fees; filters.
     """
+    return [
+        line
+        for bucket in charge_buckets(charge, charge.filters, skips_grouping=skips_grouping)
+        for line in price_bucket(reader, charge, bucket, metric, window)
+    ]
+
+
+def price_bucket(
+    reader: UsageReader, charge: Charge, bucket: Bucket, metric: MetricDefinition, window: UsageWindow
+) -> list[ChargeLine]:
+    """Read and price the usage of one bucket, a line for each group; see `price_charge`."""
     try:
-        return [
-            line
-            for bucket in _buckets(charge, skips_grouping=skips_grouping)
-            for line in _price_bucket(reader, charge, bucket, metric, window)
-        ]
+        return list(_price_groups(reader, charge, bucket, metric, window))
     except (InvalidProperties, ArithmeticError, ValueError) as error:
         raise InvariantViolation(f"charge {charge.code} ({charge.id}): {error!r}") from error
 
@@ -92,14 +101,17 @@ def _group_keys(properties: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(properties.get("pricing_group_keys") or properties.get("grouped_by") or ())
 
 
-def _buckets(charge: Charge, *, skips_grouping: bool) -> list[_Bucket]:
+def charge_buckets(
+    charge: Charge, charge_filters: Sequence[ChargeFilter], *, skips_grouping: bool = False
+) -> list[Bucket]:
+    """The buckets of a charge with these filters, the default one last: every event lies in exactly one."""
     metric_filters = {each["key"]: tuple(each["values"]) for each in charge.billable_metric.filters}
-    by_id = {str(each.id): each for each in charge.filters}
+    by_id = {str(each.id): each for each in charge_filters}
     predicates = filters.bucket_predicates(
-        [filters.ChargeFilter(str(each.id), _tuples(each.values)) for each in charge.filters], metric_filters
+        [filters.ChargeFilter(str(each.id), _tuples(each.values)) for each in charge_filters], metric_filters
     )
     return [
-        _Bucket(
+        Bucket(
             charge_filter=(owner := by_id.get(predicate.filter_id or "")),
             predicate=predicate,
             raw_properties=charge.properties if owner is None else owner.properties,
@@ -113,8 +125,8 @@ def _tuples(values: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {key: tuple(allowed) for key, allowed in values.items()}
 
 
-def _price_bucket(
-    reader: UsageReader, charge: Charge, bucket: _Bucket, metric: MetricDefinition, window: UsageWindow
+def _price_groups(
+    reader: UsageReader, charge: Charge, bucket: Bucket, metric: MetricDefinition, window: UsageWindow
 ) -> Iterator[ChargeLine]:
     keys = bucket.group_keys
     model = ChargeModel(charge.charge_model)
@@ -124,7 +136,7 @@ def _price_bucket(
         usages = read_usage(
             reader,
             BucketQuery(
-                scope=_scope(bucket, metric, window),
+                scope=bucket_scope(bucket, metric, window),
                 charge_period=_charge_period(window),
                 properties=properties,
                 prorated=charge.prorated,
@@ -143,7 +155,8 @@ def _price_bucket(
         )
 
 
-def _scope(bucket: _Bucket, metric: MetricDefinition, window: UsageWindow) -> UsageScope:
+def bucket_scope(bucket: Bucket, metric: MetricDefinition, window: UsageWindow) -> UsageScope:
+    """The events of a bucket in the charge period."""
     return UsageScope(
         organization_id=str(window.organization_id),
         external_subscription_id=window.external_subscription_id,

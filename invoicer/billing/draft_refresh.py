@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, selectinload
 
+from invoicer.billing.audited_usage import AuditedUsage
 from invoicer.billing.billing_facts import load_account, load_facts, select_subscriptions
 from invoicer.billing.billing_items import BillingItem, stored_item
 from invoicer.billing.finalization import finalize_stored_draft, lock_customer
@@ -77,7 +78,7 @@ def _recompute(context: Context, invoice_id: uuid.UUID, *, finalize_at: datetime
             return False
         account = load_account(session, stored.customer_id)
         items = _items(session, stored)
-    priced = price_items(context.usage, account, items, now)
+    priced = price_items(AuditedUsage(context.usage, context.auditor), account, items, now)
     with transaction(context.sessions) as session:
         customer = lock_customer(session, stored.customer_id, waits=True)
         invoice = _load_draft(session, invoice_id)

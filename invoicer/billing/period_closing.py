@@ -2,7 +2,8 @@
 
 Durable steps, and what a crash after each means:
 1. Read the rows due, without a lock. Nothing is written: safe.
-2. Read the usage and price it, outside of any transaction, so that a slow query holds no lock. Safe.
+2. Prove that the usage is stored once (a repair is a step of its own, see `aggregator.reconciler`), read it and
+   price it, outside of any transaction, so that a slow query holds no lock. Safe.
 3. In one transaction: lock the customer, check that the subscriptions still are what was read, write the
    invoice with its billing periods and its number, move the subscriptions on (status, `billed_until`,
    `due_at`). A crash before the commit leaves everything due, and the next run makes the same invoice;
@@ -21,6 +22,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from invoicer.billing.audited_usage import AuditedUsage
 from invoicer.billing.billing_facts import BillingAccount, load_account, load_facts, select_subscriptions
 from invoicer.billing.billing_items import BillingItem, SubscriptionFacts, billing_item
 from invoicer.billing.due_steps import DueStep, next_step
@@ -140,7 +142,8 @@ def _carry_out_sound(context: Context, account: BillingAccount, works: Sequence[
 
 def _build(context: Context, account: BillingAccount, works: Sequence[_Work], now: datetime) -> Invoice | None:
     items = [work.item for work in works if work.item is not None]
-    return build_invoice(context.usage, account, items, now) if items else None
+    usage = AuditedUsage(context.usage, context.auditor)
+    return build_invoice(usage, account, items, now) if items else None
 
 
 def _write(

@@ -214,11 +214,12 @@ def _fold(rows: Iterable[UsageRow], usage_of: Callable[[Sequence[UsageEvent]], U
 def _by_group(rows: Iterable[UsageRow]) -> dict[Group, list[UsageEvent]]:
     events: dict[Group, list[UsageEvent]] = {}
     for row in rows:
-        events.setdefault(row.group, []).append(_event(row))
+        events.setdefault(row.group, []).append(usage_event(row))
     return events
 
 
-def _event(row: UsageRow) -> UsageEvent:
+def usage_event(row: UsageRow) -> UsageEvent:
+    """A stored event as the rating core sees it."""
     return UsageEvent(
         timestamp=row.timestamp,
         value=row.value,

@@ -6,7 +6,11 @@ from uuid import UUID
 import pytest
 
 from aggregator.clickhouse import ClickHouse
+from aggregator.dead_letters import DeadLetter
 from aggregator.event_log import ClickHouseEventReader
+from aggregator.event_store import EventStore
+from schemas.events import Position, encode_line
+from schemas.metrics import Evaluation
 from schemas.time_text import from_microseconds
 from schemas.usage import EventFilter
 from tests.aggregator.stream import NOON_US, SUBSCRIPTION, Stream
@@ -89,3 +93,46 @@ def test_list_narrows_by_what_is_given(
     )
     page, count = reader.list(wanted, limit=10, offset=0)
     assert ([event.transaction_id for event in page], count) == (ids, len(ids))
+
+
+def test_places_tell_position_and_evaluation_of_every_subscription(
+    reader: ClickHouseEventReader, stream: Stream
+) -> None:
+    """The id is only unique within a subscription: all are found, newest first, unless one is named."""
+    metric = stream.metric(dimensions=("region",))
+    stream.count(stream.event("other"), stream.event("a", "2.5", properties={"region": "eu"}))
+    stream.count(stream.event("a", "many", timestamp_us=NOON_US + SECOND, subscription="sub-2"))
+    newest, oldest = reader.places(stream.organization_id, "a")
+    assert (oldest.position, newest.position) == (
+        Position(stream.partition, 0, 1),
+        Position(stream.partition, 1, 0),
+    )
+    assert oldest.evaluation == Evaluation(metric.evaluation, Decimal("2.5"), "", {"region": "eu"})
+    assert (newest.evaluation.value, newest.event.external_subscription_id) == (None, "sub-2")
+    assert newest.event == reader.find(stream.organization_id, "a")
+    assert oldest.inserted_at <= newest.inserted_at
+    assert reader.places(stream.organization_id, "a", SUBSCRIPTION) == [oldest]
+    assert reader.places("somebody-else", "a") == []
+
+
+def test_dead_letters_are_found_by_the_ids_in_their_lines(
+    reader: ClickHouseEventReader, stream: Stream, event_store: EventStore
+) -> None:
+    """Lines of others, and bytes that are no JSON at all, are passed over."""
+    poison = encode_line(stream.event("a", "1e30"))
+    lines = (b"\xff no event", encode_line(stream.event("b")), poison)
+    event_store.insert_dead_letters(
+        [
+            DeadLetter(line, "", Position(stream.partition, 7, n), "value_out_of_range", f"line {n}")
+            for n, line in enumerate(lines)
+        ]
+    )
+    [found] = reader.dead_letters(stream.organization_id, "a")
+    assert (found.position, found.code, found.reason) == (
+        Position(stream.partition, 7, 2),
+        "value_out_of_range",
+        "line 2",
+    )
+    assert reader.dead_letters(stream.organization_id, "a", SUBSCRIPTION) == [found]
+    assert reader.dead_letters(stream.organization_id, "a", "sub-2") == []
+    assert reader.dead_letters("somebody-else", "a") == []

@@ -304,6 +304,8 @@ def test_rows_come_in_event_order_with_their_values(reader: ClickHouseUsageReade
     ]
     assert rows[0].precise_total_amount_cents == Decimal("0.5")
     assert rows[3].timestamp == instant("2026-08-02T10:00:00.000001Z")
+    assert rows[1].ingested_at == instant("2026-08-02T10:00:00.000005Z")
+    assert rows[1].inserted_at <= rows[2].inserted_at, "stored one after the other"
 
 
 def test_totals_of_count_metric_count_every_event(reader: ClickHouseUsageReader, stream: Stream) -> None:

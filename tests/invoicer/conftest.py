@@ -21,7 +21,7 @@ from invoicer.db.session import SessionFactory, open_engine, session_factory, tr
 from schemas.clock import MovableClock
 from schemas.settings import Settings
 from tests.invoicer.asgi_transport import AsgiTransport
-from tests.invoicer.fakes import FakeEvents, FakeGate, FakeUsage
+from tests.invoicer.fakes import FakeAuditor, FakeEvents, FakeGate, FakeUsage
 
 API_KEY = "a-key-of-the-tests"
 START = datetime(2026, 3, 15, 12, 0, tzinfo=UTC)
@@ -76,16 +76,31 @@ def gate() -> FakeGate:
 
 
 @pytest.fixture
+def auditor() -> FakeAuditor:
+    """The auditor; finds nothing until a test tells it to."""
+    return FakeAuditor()
+
+
+@pytest.fixture
 def context(
     sessions: SessionFactory,
     clock: MovableClock,
     usage: FakeUsage,
     events: FakeEvents,
     gate: FakeGate,
+    auditor: FakeAuditor,
     settings: Settings,
 ) -> Context:
     """The invoicer's surroundings."""
-    return Context(sessions=sessions, clock=clock, usage=usage, events=events, gate=gate, settings=settings)
+    return Context(
+        sessions=sessions,
+        clock=clock,
+        usage=usage,
+        events=events,
+        gate=gate,
+        auditor=auditor,
+        settings=settings,
+    )
 
 
 @pytest.fixture

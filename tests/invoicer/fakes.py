@@ -1,10 +1,20 @@
 """Stand-ins for the stores behind the invoicer: they hold what a test puts in and calculate nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from schemas.errors import TransientError
-from schemas.usage import EventFilter, StoredEvent, UsageRow, UsageScope, UsageTotals
+from schemas.errors import MillraceError, TransientError
+from schemas.reconciliation import AuditScope, Reconciliation, ReconciliationReport
+from schemas.usage import (
+    EventFilter,
+    KeptDeadLetter,
+    PlacedEvent,
+    StoredEvent,
+    UsageRow,
+    UsageScope,
+    UsageTotals,
+)
 
 
 @dataclass
@@ -32,9 +42,11 @@ class FakeUsage:
 
 @dataclass
 class FakeEvents:
-    """Holds events in a list, newest first."""
+    """Holds events in a list, newest first; `placed` and `dead` are what a trace finds."""
 
     stored: list[StoredEvent] = field(default_factory=list)
+    placed: list[PlacedEvent] = field(default_factory=list)
+    dead: list[tuple[str, KeptDeadLetter]] = field(default_factory=list)
 
     def find(self, organization_id: str, transaction_id: str) -> StoredEvent | None:
         for event in self.stored:
@@ -45,6 +57,25 @@ class FakeEvents:
     def list(self, wanted: EventFilter, *, limit: int, offset: int) -> tuple[Sequence[StoredEvent], int]:
         owned = [event for event in self.stored if event.organization_id == wanted.organization_id]
         return owned[offset : offset + limit], len(owned)
+
+    def places(
+        self, organization_id: str, transaction_id: str, external_subscription_id: str | None = None
+    ) -> Sequence[PlacedEvent]:
+        return [
+            each
+            for each in self.placed
+            if (each.event.organization_id, each.event.transaction_id) == (organization_id, transaction_id)
+            and external_subscription_id in (None, each.event.external_subscription_id)
+        ]
+
+    def dead_letters(
+        self, organization_id: str, transaction_id: str, external_subscription_id: str | None = None
+    ) -> Sequence[KeptDeadLetter]:
+        return [
+            letter
+            for owner, letter in self.dead
+            if owner == transaction_id and external_subscription_id in (None, letter.external_subscription_id)
+        ]
 
 
 @dataclass
@@ -58,3 +89,30 @@ class FakeGate:
 
     def has_passed(self, mark: Mapping[int, int]) -> bool:
         return self.is_open
+
+
+@dataclass
+class FakeAuditor:
+    """Says that every event is stored once, unless it is given an error to raise or a repair to make."""
+
+    scopes: list[AuditScope] = field(default_factory=list)
+    error: MillraceError | None = None
+    repair: Callable[[AuditScope], None] | None = None
+    checked: dict[str, Reconciliation] = field(default_factory=dict)
+
+    def verify(self, scope: AuditScope) -> None:
+        self.scopes.append(scope)
+        if self.error is not None:
+            raise self.error
+        if self.repair is not None:
+            self.repair(scope)
+
+    def check(self, organization_id: str) -> Reconciliation:
+        if self.error is not None:
+            raise self.error
+        self.checked[organization_id] = Reconciliation(12, 2, 2, 0, datetime(2026, 3, 15, 12, tzinfo=UTC))
+        return self.checked[organization_id]
+
+    def report(self, organization_id: str) -> ReconciliationReport:
+        check = self.checked.get(organization_id)
+        return ReconciliationReport(None, check, 0 if check is None else 2, 0 if check is None else 2)

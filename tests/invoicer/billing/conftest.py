@@ -11,7 +11,7 @@ from schemas.settings import Settings
 from tests.invoicer.billing.make_catalog import make_organization_row
 from tests.invoicer.billing.recounted_usage import RecountedUsage
 from tests.invoicer.billing.scenario import Scenario
-from tests.invoicer.fakes import FakeEvents, FakeGate
+from tests.invoicer.fakes import FakeAuditor, FakeEvents, FakeGate
 
 
 @pytest.fixture
@@ -33,10 +33,19 @@ def context(
     recounted: RecountedUsage,
     events: FakeEvents,
     gate: FakeGate,
+    auditor: FakeAuditor,
     settings: Settings,
 ) -> Context:
     """The invoicer's surroundings, with usage that counts."""
-    return Context(sessions=sessions, clock=clock, usage=recounted, events=events, gate=gate, settings=settings)
+    return Context(
+        sessions=sessions,
+        clock=clock,
+        usage=recounted,
+        events=events,
+        gate=gate,
+        auditor=auditor,
+        settings=settings,
+    )
 
 
 @pytest.fixture

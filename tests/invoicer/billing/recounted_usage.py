@@ -12,7 +12,10 @@ from schemas.usage import Group, UsageRow, UsageScope, UsageTotals
 
 @dataclass(frozen=True)
 class SentEvent:
-    """An event as a test sends it. `value` for numeric metrics, `identity` for unique counts (−1 removes)."""
+    """An event as a test sends it. `value` for numeric metrics, `identity` for unique counts (−1 removes).
+
+    It arrives when it happens unless `arrived_at` is given.
+    """
 
     external_subscription_id: str
     code: str
@@ -21,6 +24,7 @@ class SentEvent:
     identity: str = ""
     dimensions: Mapping[str, str] = field(default_factory=dict)
     precise_total_amount_cents: Decimal | None = None
+    arrived_at: datetime | None = None
 
 
 @dataclass
@@ -41,6 +45,7 @@ class RecountedUsage:
         times: int = 1,
         identity: str = "",
         amount: str | None = None,
+        arrived_at: datetime | None = None,
         **dimensions: str,
     ) -> None:
         """Add `times` equal events."""
@@ -52,6 +57,7 @@ class RecountedUsage:
             identity,
             dimensions,
             None if amount is None else Decimal(amount),
+            arrived_at,
         )
         self.sent.extend([event] * times)
 
@@ -70,6 +76,8 @@ class RecountedUsage:
                 value=Decimal(1) if scope.metric.aggregation_type is AggregationType.COUNT else event.value,
                 identity=event.identity,
                 precise_total_amount_cents=event.precise_total_amount_cents,
+                ingested_at=event.arrived_at or event.timestamp,
+                inserted_at=event.arrived_at or event.timestamp,
             )
 
     def _matching(self, scope: UsageScope) -> list[SentEvent]:
