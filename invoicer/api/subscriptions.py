@@ -1,8 +1,11 @@
 """Routes of subscriptions."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Query
+from sqlalchemy import Select
+from sqlalchemy.orm import Session
 
 from invoicer.api.caller import Caller
 from invoicer.api.dependencies import CurrentContext, CurrentOrganization, DbSession, Now
@@ -12,7 +15,7 @@ from invoicer.api.outputs.subscription import (
     SubscriptionsAnswer,
     SubscriptionWithPlanOutput,
 )
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, Pagination, PaginationMeta, paginate
 from invoicer.api.route import make_router
 from invoicer.api.subscription_search import SubscriptionSearch
 from invoicer.api.validation import RootedBody
@@ -80,11 +83,7 @@ def list_page(
     now: Now,
 ) -> SubscriptionsAnswer:
     """List subscriptions, newest first; active ones unless `status[]` says otherwise."""
-    rows, total = paginate(session, search.select(organization.id), pagination)
-    return SubscriptionsAnswer(
-        subscriptions=[SubscriptionOutput.of(row, now) for row in rows],
-        meta=PaginationMeta.of(pagination, total),
-    )
+    return _page(session, search.select(organization.id), pagination, now)
 
 
 @router.get("/customers/{external_customer_id:path}/subscriptions")
@@ -99,11 +98,7 @@ def list_of_customer(
     """List the subscriptions of a customer."""
     customer = find_customer(session, organization.id, external_customer_id)
     wanted = search.select(organization.id).where(Subscription.customer_id == customer.id)
-    rows, total = paginate(session, wanted, pagination)
-    return SubscriptionsAnswer(
-        subscriptions=[SubscriptionOutput.of(row, now) for row in rows],
-        meta=PaginationMeta.of(pagination, total),
-    )
+    return _page(session, wanted, pagination, now)
 
 
 @router.get("/subscriptions/{external_id}")
@@ -165,3 +160,13 @@ def terminate(
 
 def _answer(subscription: Subscription, now: Now) -> SubscriptionAnswer:
     return SubscriptionAnswer(subscription=SubscriptionWithPlanOutput.of(subscription, now))
+
+
+def _page(
+    session: Session, wanted: Select[Subscription], pagination: Pagination, now: datetime
+) -> SubscriptionsAnswer:
+    rows, total = paginate(session, wanted, pagination)
+    return SubscriptionsAnswer(
+        subscriptions=[SubscriptionOutput.of(row, now) for row in rows],
+        meta=PaginationMeta.of(pagination, total),
+    )

@@ -17,12 +17,11 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.services.entered import EnteredService
 from tests.services.errors import ServiceUnavailable
 from tests.services.kafka_jars import KafkaJars
 from tests.services.ports import LOOPBACK, free_ports, wait_until_listening
@@ -33,7 +32,7 @@ FORMAT_SECONDS_MAX = 60
 LOG4J_CONFIGURATION = Path(__file__).resolve().parent / "kafka" / "log4j2.properties"
 
 
-class ApacheKafka:
+class ApacheKafka(EnteredService):
     """One broker with its own data directory, which lives as long as the object is entered.
 
     `advertised_port` is the port that clients are told to use; set it to a proxy's port before `start` to put
@@ -107,19 +106,6 @@ class ApacheKafka:
         if self._process is not None:
             self._process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _java_command(self) -> list[str]:
         return [

@@ -22,12 +22,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import psycopg
 from psycopg import sql
 
+from tests.services.entered import EnteredService
 from tests.services.errors import ServiceUnavailable
 from tests.services.ports import LOOPBACK, free_port
 from tests.services.process import ServiceProcess, tail
@@ -79,7 +78,7 @@ def unprivileged_account() -> Account | None:
     )
 
 
-class PostgresServer:
+class PostgresServer(EnteredService):
     """One server with its own data directory, which lives as long as the object is entered.
 
     fsync is on, as in production: tests of durability mean what they say.
@@ -155,19 +154,6 @@ class PostgresServer:
         if self._process is not None:
             self._process.stop(signal.SIGINT)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _settings(self) -> list[str]:
         settings = {

@@ -16,9 +16,9 @@ import struct
 import threading
 from collections.abc import Coroutine
 from enum import StrEnum
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from tests.services.entered import EnteredService
 from tests.services.ports import LOOPBACK
 
 CHUNK_BYTES = 64 * 1024
@@ -40,7 +40,7 @@ class ProxyMode(StrEnum):
     """Forward requests, and reset the connection when its answer comes: done, but the client cannot know."""
 
 
-class TcpProxy:
+class TcpProxy(EnteredService):
     """One listening port on the loopback address, forwarded to one server; entered and left like a file.
 
     `delay_seconds` holds back every chunk in each direction, so a round trip takes at least twice as long.
@@ -82,15 +82,6 @@ class TcpProxy:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(CALL_SECONDS_MAX)
         self._loop.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_SECONDS_MAX)

@@ -10,9 +10,8 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from tests.services.entered import EnteredService
 from tests.services.errors import ServiceUnavailable
 from tests.services.ports import LOOPBACK, free_port, wait_until_listening
 from tests.services.process import ServiceProcess
@@ -30,7 +29,7 @@ def bundled_tansu() -> Path | None:
     return program if program.exists() else None
 
 
-class Tansu:
+class Tansu(EnteredService):
     """One in-memory broker, which lives as long as the object is entered."""
 
     def __init__(self, program: Path) -> None:
@@ -69,16 +68,3 @@ class Tansu:
         if self._process is not None:
             self._process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
