@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from aggregator.agents import AggregatorWorker
 from aggregator.catalog_source import catalog_loader, open_catalog_engine
 from aggregator.clickhouse import ClickHouse, connect_server, create_tables
+from aggregator.dead_letter_limits import DeadLetterLimits
 from aggregator.evaluation import MetricLookup
 from aggregator.event_store import EventStore
 from aggregator.index import DedupIndex
@@ -60,7 +61,8 @@ def _counter(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegi
         observed,
     )
     dead_letters = DeadLetterProducer(settings.kafka_bootstrap_servers, settings.dead_letter_topic)
-    return RecordCounter(pipeline, dead_letters.send, observed)
+    limits = DeadLetterLimits(run_max=settings.dead_letter_run_max, ratio_max=settings.dead_letter_ratio_max)
+    return RecordCounter(pipeline, dead_letters.send, limits, observed)
 
 
 def _open_clickhouse(settings: Settings) -> ClickHouse:

@@ -21,6 +21,7 @@ import structlog
 from faust.types import EventT, StreamT
 from faust.types.tuples import Message
 
+from aggregator.dead_letter_limits import TooManyDeadLetters
 from aggregator.decode import FUTURE_US_MAX, OLDEST_TIMESTAMP_US, Decoded, Record, decode_records
 from aggregator.gathering import Gatherer
 from aggregator.record_counter import RecordCounter
@@ -37,6 +38,8 @@ COMMIT_SECONDS = 0.5
 """How far the committed offsets, which billing waits for, may lag behind the inserts."""
 DECODED_BATCHES_MAX = 1
 EXIT_FAILURE = 1
+LAST_WORDS_SECONDS = 2.0
+"""How long `/health` tells of too many dead letters before the process ends, for a probe to see it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -149,11 +152,27 @@ class AggregatorWorker:
             await step
         except asyncio.CancelledError:
             raise
+        except TooManyDeadLetters as error:
+            await self._say_why(error)
+            os._exit(EXIT_FAILURE)
         except BaseException:  # noqa: BLE001  # the edge of the process: whatever it is, it must end
             # Anything else would let Faust commit offsets behind events that nobody counted.
             _log.exception("a batch cannot be counted, the worker ends")
             sys.stdout.flush()
             os._exit(EXIT_FAILURE)
+
+    async def _say_why(self, error: TooManyDeadLetters) -> None:
+        self._status.change(WorkerState.TOO_MANY_DEAD_LETTERS, error.reason)
+        last = error.last
+        _log.error(
+            "too many dead letters, the worker ends; nothing is lost: what is not acknowledged is read again",
+            reason=error.reason,
+            last_code=last.code,
+            last_reason=last.reason,
+            last_place=f"{last.topic}/{last.position.partition}/{last.position.offset}/{last.position.line}",
+        )
+        sys.stdout.flush()
+        await asyncio.sleep(LAST_WORDS_SECONDS)
 
     async def _on_revoked(self, *_: object, **__: object) -> None:
         self._counter.forget_partitions()

@@ -21,16 +21,20 @@ class DeadLetter:
     reason: str
 
 
+TEXT_BYTES_MAX = 100_000
+"""Longer lines are kept in base64; nobody reads them in a terminal."""
+
 SendDeadLetters = Callable[[Sequence[DeadLetter]], None]
 """Keeps dead letters for good; blocking; raises TransientError when not all of them are known to be durable."""
 
 
 def encode_dead_letter(letter: DeadLetter) -> bytes:
-    """The record of the dead letter topic: a JSON object; bytes that are no UTF-8 are given in base64."""
-    try:
-        original, encoding = letter.original.decode(), "utf-8"
-    except UnicodeDecodeError:
-        original, encoding = base64.b64encode(letter.original).decode(), "base64"
+    """The record of the dead letter topic: a JSON object.
+
+    Bytes that are no UTF-8 are given in base64, and so is a long line: escaped, it could take six times its
+    length and pass the bound of the topic.
+    """
+    original, encoding = _readable(letter.original)
     return msgspec.json.encode(
         DeadLetterRecord(
             original=original,
@@ -43,3 +47,12 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
             reason=letter.reason,
         )
     )
+
+
+def _readable(line: bytes) -> tuple[str, str]:
+    if len(line) <= TEXT_BYTES_MAX:
+        try:
+            return line.decode(), "utf-8"
+        except UnicodeDecodeError:
+            pass
+    return base64.b64encode(line).decode(), "base64"

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
 
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
+    Message,
     Producer,
     TopicPartition,
 )
@@ -15,7 +18,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from aggregator.dead_letters import DeadLetter, encode_dead_letter
 from schemas.errors import TransientError
-from schemas.topics import Topic
+from schemas.partitioning import partition_of
+from schemas.topics import DEAD_LETTER_BYTES_MAX, MAX_RECORD_BYTES, Topic, record_headers
 
 ANSWER_SECONDS_MAX = 5.0
 """How long the brokers may take; a request to the API may be waiting."""
@@ -82,6 +86,7 @@ class KafkaOffsets:
                 "bootstrap.servers": self._bootstrap_servers,
                 "group.id": self._group,
                 "enable.auto.commit": False,
+                "log_level": 0,  # the driver's own lines on stderr say again what the error raised says
                 "isolation.level": "read_uncommitted",
             }
         )
@@ -97,7 +102,12 @@ class DeadLetterProducer:
 
     def __init__(self, bootstrap_servers: str, topic: str) -> None:
         self._producer = Producer(
-            {"bootstrap.servers": bootstrap_servers, "acks": "all", "message.timeout.ms": 30_000}
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "acks": "all",
+                "message.timeout.ms": 30_000,
+                "message.max.bytes": DEAD_LETTER_BYTES_MAX,
+            }
         )
         self._topic = topic
 
@@ -120,6 +130,112 @@ class DeadLetterProducer:
             unsent = self._producer.flush(2 * ANSWER_SECONDS_MAX)
         if unsent or failures:
             raise TransientError("kafka", f"dead letters: {failures[0] if failures else f'{unsent} unsent'}")
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRecord:
+    """A record with the time the broker or its producer gave it, in milliseconds since the epoch."""
+
+    value: bytes
+    timestamp_ms: int
+
+
+class TopicReader:
+    """What a topic holds when the reading begins, oldest first in each partition; nothing is committed."""
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topic = topic
+        offsets = KafkaOffsets(bootstrap_servers, topic, group=f"{topic}.reader")
+        self._ends = offsets.ends()
+        self._starts = offsets.starts(self._ends)
+
+    def __len__(self) -> int:
+        """Offsets there are to read: never fewer than records."""
+        return sum(end - self._starts[partition] for partition, end in self._ends.items())
+
+    def __iter__(self) -> Iterator[TopicRecord]:
+        """The records. Raises: TransientError when the brokers do not answer."""
+        unread = {partition for partition, end in self._ends.items() if end > self._starts[partition]}
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._bootstrap_servers,
+                "group.id": f"{self._topic}.reader",  # the driver asks for one; nothing is committed to it
+                "log_level": 0,
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        try:
+            with translate_kafka_errors():
+                consumer.assign([TopicPartition(self._topic, each, self._starts[each]) for each in unread])
+                while unread:
+                    message = self._poll(consumer)
+                    partition, offset = message.partition(), message.offset()
+                    if offset + 1 >= self._ends[partition] or message.error() is not None:
+                        unread.discard(partition)
+                    if message.error() is None and offset < self._ends[partition]:
+                        yield TopicRecord(message.value() or b"", max(message.timestamp()[1], 0))
+        finally:
+            consumer.close()
+
+    def _poll(self, consumer: Consumer) -> Message:
+        """The next record, or the end of a partition."""
+        deadline = monotonic() + 2 * ANSWER_SECONDS_MAX
+        while monotonic() < deadline:
+            message = consumer.poll(0.5)
+            if message is None:
+                continue
+            error = message.error()
+            if error is None or error.code() == KafkaError._PARTITION_EOF:
+                return message
+            if not error.retriable():
+                raise KafkaException(error)
+        raise TransientError("kafka", f"{self._topic}: no answer in {2 * ANSWER_SECONDS_MAX:.0f} s")
+
+
+class LineProducer:
+    """Produces lines as packs of one into a topic that exists, each to the partition of its key; blocking.
+
+    Raises: TransientError when the brokers do not answer.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "acks": "all",
+                "enable.idempotence": True,
+                "log_level": 0,
+                "message.timeout.ms": 30_000,
+                "message.max.bytes": 2 * MAX_RECORD_BYTES,
+            }
+        )
+        self._topic = topic
+        self._partitions = len(KafkaOffsets(bootstrap_servers, topic, group=f"{topic}.reader").ends())
+
+    def send(self, lines: Sequence[tuple[bytes, bytes]]) -> None:
+        """Produce (key, line) pairs and wait for the brokers to have them.
+
+        Raises: TransientError when not all of them are known to be kept; sending them again may repeat some.
+        """
+        failures: list[str] = []
+
+        def report(error: KafkaError | None, _: object) -> None:
+            if error is not None:
+                failures.append(error.str())
+
+        with translate_kafka_errors():
+            for key, line in lines:
+                partition = partition_of(key, self._partitions)
+                self._producer.produce(
+                    self._topic, line, key=key, partition=partition, headers=record_headers(1), on_delivery=report
+                )
+                self._producer.poll(0)
+            unsent = self._producer.flush(6 * ANSWER_SECONDS_MAX)
+        if unsent or failures:
+            raise TransientError("kafka", failures[0] if failures else f"{unsent} lines unsent")
 
 
 def create_topics(bootstrap_servers: str, wanted: Sequence[Topic], *, replication_factor: int) -> None:

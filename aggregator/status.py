@@ -16,6 +16,8 @@ class WorkerState(StrEnum):
     JOINING = "joining"
     RUNNING = "running"
     STOPPING = "stopping"
+    TOO_MANY_DEAD_LETTERS = "too_many_dead_letters"
+    """The last state: the process is about to end."""
 
 
 class StatusServer:
@@ -42,6 +44,8 @@ class StatusServer:
 
     def change(self, state: WorkerState, reason: str = "") -> None:
         """Say what the worker is doing now, and why it is not further."""
+        if self.state is WorkerState.TOO_MANY_DEAD_LETTERS:
+            return
         self.state, self.reason = state, reason
 
     def answer(self, path: str) -> tuple[int, str, bytes]:

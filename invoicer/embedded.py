@@ -65,6 +65,10 @@ class DataDirectoryInUseError(RuntimeError):
     """Another process works in the data directory."""
 
 
+class CannotListenError(RuntimeError):
+    """A port is taken, or the address is not this machine's."""
+
+
 class EmbeddedMillrace:
     """One running instance; enter it to start, leave it to stop. One per process, since chDB is."""
 
@@ -213,7 +217,11 @@ class EmbeddedMillrace:
             password=self._clickhouse_password,
             writable=self.settings.clickhouse_http_writable,
         )
-        server = ClickHouseHttpServer(app, port=self.settings.clickhouse_http_port)
+        port = self.settings.clickhouse_http_port
+        try:
+            server = ClickHouseHttpServer(app, port=port)
+        except OSError as error:
+            raise CannotListenError(f"cannot listen on {LOOPBACK}:{port}: {error.strerror}") from error
         server.start()
         self._stack.callback(server.stop)
         return server
@@ -269,7 +277,7 @@ class HttpServer:
             if not self._thread.is_alive():
                 break
             self._thread.join(0.01)
-        raise RuntimeError(f"cannot listen on {self._server.config.host}:{self._server.config.port}")
+        raise CannotListenError(f"cannot listen on {self._server.config.host}:{self._server.config.port}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -67,6 +67,15 @@ class Settings(BaseSettings):
     reconcile_lookback_seconds: int = Field(
         86_400, ge=0, description="How far back the first reconciliation after a start looks."
     )
+    dead_letter_run_max: int = Field(
+        1_000, ge=0, description="Bad lines in a row of a partition before the aggregator ends; 0 is no limit."
+    )
+    dead_letter_ratio_max: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of bad lines among a partition's last 1,000 before the aggregator ends; 0 is no limit.",
+    )
     metrics_port: int = Field(6066, ge=0, le=65535, description="Aggregator: port of /health and /metrics.")
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json")
     log_level: str = Field("info", description="Lowest level that is logged.")

@@ -13,6 +13,8 @@ _SEVEN_DAYS_MS = 7 * 24 * 3600 * 1000
 _THIRTY_DAYS_MS = 30 * 24 * 3600 * 1000
 MAX_RECORD_BYTES = 1_000_000
 """A pack stays under Kafka's default record limit, so a broker nobody tuned accepts it."""
+DEAD_LETTER_BYTES_MAX = 4 * MAX_RECORD_BYTES
+"""The longest line that fits into a record of usage.events (2 MB), in base64 and with its reason."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,15 @@ def topics(usage_events: str, dead_letters: str, partitions: int) -> tuple[Topic
                 "compression.type": "producer",
             },
         ),
-        Topic(dead_letters, 1, {"cleanup.policy": "delete", "retention.ms": str(_THIRTY_DAYS_MS)}),
+        Topic(
+            dead_letters,
+            1,
+            {
+                "cleanup.policy": "delete",
+                "retention.ms": str(_THIRTY_DAYS_MS),
+                "max.message.bytes": str(DEAD_LETTER_BYTES_MAX),
+            },
+        ),
     )
 
 

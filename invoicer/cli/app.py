@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from invoicer.cli.csv_events import CsvMapping
+from invoicer.cli.dead_letter_commands import dead_letters
 from invoicer.cli.replay import ReplayFailedError, ReplayTarget, replay
 from schemas.settings import Settings
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(dead_letters)
 
 DataDir = Annotated[
     Path | None, typer.Option(envvar="MILLRACE_DATA_DIR", help="Where everything is kept. (default: data)")

@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 import httpx
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -68,7 +69,7 @@ def replay(path: Path, mapping: CsvMapping, target: ReplayTarget, console: Conso
     """
     result = ReplayResult()
     started = time.monotonic()
-    with path.open(newline="", encoding="utf-8-sig") as file, _progress(console) as progress:
+    with path.open(newline="", encoding="utf-8-sig") as file, progress_bar(console) as progress:
         reader = csv.DictReader(file)
         if missing := mapping.missing_columns(reader.fieldnames or []):
             raise ReplayFailedError(f"{path} has no column {', '.join(missing)}; it has {reader.fieldnames}")
@@ -84,7 +85,8 @@ def replay(path: Path, mapping: CsvMapping, target: ReplayTarget, console: Conso
     return result
 
 
-def _progress(console: Console) -> Progress:
+def progress_bar(console: Console) -> Progress:
+    """A bar with what is done, what there is, and how long the rest takes."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console)
 
@@ -111,12 +113,10 @@ def _batches(
 
 
 class _Sender:
-    """Posts batches, again and again while the server is away."""
+    """Posts batches of rows and counts what became of them."""
 
     def __init__(self, target: ReplayTarget, result: ReplayResult) -> None:
-        self._client = httpx.Client(
-            base_url=target.url, headers={"Authorization": f"Bearer {target.api_key}"}, timeout=60.0
-        )
+        self._client = api_client(target.url, target.api_key)
         self._result = result
         self._lock = Lock()
 
@@ -128,10 +128,10 @@ class _Sender:
 
     def send(self, batch: list[CsvEvent]) -> int:
         """Post one batch; the number of events it held."""
-        answer = self._post({"events": [event.payload for event in batch]})
+        statuses = post_events(self._client, [event.payload for event in batch])
         with self._lock:
             self._result.sent += len(batch)
-            for event, status in zip(batch, answer["events"], strict=True):
+            for event, status in zip(batch, statuses, strict=True):
                 self._count(event, status)
         return len(batch)
 
@@ -144,23 +144,34 @@ class _Sender:
             case _:
                 self._result.reject(f"row {event.row_number}: {status.get('error_details')}")
 
-    def _post(self, body: dict[str, object]) -> dict[str, list[dict[str, object]]]:
-        reason = ""
-        for attempt in range(_ATTEMPTS_MAX):
-            wait = min(0.2 * 2**attempt, _BACKOFF_SECONDS_MAX)
-            try:
-                response = self._client.post("/api/v1/events/batch", params={"partial": "true"}, json=body)
-            except httpx.TransportError as error:
-                reason = f"{type(error).__name__}: {error}"
-            else:
-                if response.status_code == httpx.codes.OK:
-                    answer: dict[str, list[dict[str, object]]] = response.json()
-                    return answer
-                reason = f"{response.status_code} {response.text[:300]}"
-                if response.status_code not in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS):
-                    break
-                wait = max(wait, float(response.headers.get("Retry-After", 0)))
-            time.sleep(wait)
-        raise ReplayFailedError(
-            f"the server answered: {reason}. Run it again: what was counted is not counted twice."
-        )
+
+def api_client(url: str, api_key: str) -> httpx.Client:
+    """A client of the REST API; the caller closes it."""
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {api_key}"}, timeout=60.0)
+
+
+def post_events(client: httpx.Client, payloads: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """Post a batch, again and again while the server is away; one status an event, in order.
+
+    Raises: ReplayFailedError when the server stays away or refuses the batch.
+    """
+    body, headers = msgspec.json.encode({"events": payloads}), {"Content-Type": "application/json"}
+    reason = ""
+    for attempt in range(_ATTEMPTS_MAX):
+        wait = min(0.2 * 2**attempt, _BACKOFF_SECONDS_MAX)
+        try:
+            response = client.post(
+                "/api/v1/events/batch", params={"partial": "true"}, content=body, headers=headers
+            )
+        except httpx.TransportError as error:
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            if response.status_code == httpx.codes.OK:
+                statuses: list[dict[str, object]] = response.json()["events"]
+                return statuses
+            reason = f"{response.status_code} {response.text[:300]}"
+            if response.status_code not in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS):
+                break
+            wait = max(wait, float(response.headers.get("Retry-After", 0)))
+        time.sleep(wait)
+    raise ReplayFailedError(f"the server answered: {reason}. Run it again: what was counted is not counted twice.")

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from invoicer.embedded import DataDirectoryInUseError, EmbeddedMillrace
+from invoicer.embedded import CannotListenError, DataDirectoryInUseError, EmbeddedMillrace
 from schemas.settings import Settings
 
 
@@ -12,7 +12,7 @@ def run_until_stopped(settings: Settings, console: Console) -> None:
         with EmbeddedMillrace(settings) as instance:
             _greet(instance, console)
             instance.wait()
-    except DataDirectoryInUseError as error:
+    except (CannotListenError, DataDirectoryInUseError) as error:
         console.print(str(error), style="red", markup=False)
         raise SystemExit(1) from None
 

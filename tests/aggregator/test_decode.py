@@ -4,7 +4,9 @@ import pytest
 
 from aggregator.dead_letters import DeadLetter, encode_dead_letter
 from aggregator.decode import Decoded, Record, decode_record, original_line
+from schemas.dead_letters import decode_dead_letter
 from schemas.events import Position
+from schemas.topics import DEAD_LETTER_BYTES_MAX
 from tests.aggregator.stream import NOON_US
 
 GOOD = b'{"organization_id":"o","transaction_id":"t%d","code":"c","timestamp":"1786622400","properties":{"a":1}}'
@@ -79,3 +81,12 @@ def test_encode_dead_letter_of_text_and_of_bytes_keeps_the_original() -> None:
     )
     raw = encode_dead_letter(DeadLetter(b"\xff\x00", "usage", Position(1, 2, 3), "code", "why"))
     assert b'"original":"/wA=","original_encoding":"base64"' in raw
+
+
+@pytest.mark.parametrize("line", [b"\x01" * 2_000_000, b"\xff" * 2_000_000])
+def test_encode_dead_letter_of_the_longest_line_fits_its_topic(line: bytes) -> None:
+    """Control characters take six bytes each in JSON: a line that could not be kept would end every worker."""
+    record = encode_dead_letter(DeadLetter(line, "usage", Position(1, 2, 3), "code", "why"))
+
+    assert len(record) < DEAD_LETTER_BYTES_MAX
+    assert decode_dead_letter(record).original_bytes == line

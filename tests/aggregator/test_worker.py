@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from aggregator.kafka import KafkaOffsets
 from aggregator.watermark import StreamWatermarkGate
 from schemas.events import Event, encode_line, make_event
 from schemas.metrics import AggregationType, MetricDefinition
+from schemas.settings import Settings
 from tests.aggregator.stream import NOON_US
 from tests.aggregator.worker import Cluster, packs_of, wait_until
 from tests.services.clickhouse_source import ClickHouse as ClickHouseService
@@ -37,17 +39,19 @@ def cluster(
         topic=make_topic("usage", partitions=4),
         folder=tmp_path,
     )
-    cluster.publish(
-        MetricDefinition(
-            id="m1",
-            organization_id="org",
-            code="api_calls",
-            aggregation_type=AggregationType.SUM,
-            field_name="units",
-        )
-    )
+    cluster.publish(sum_of("units"))
     yield cluster
     cluster.stop()
+
+
+def sum_of(field_name: str) -> MetricDefinition:
+    return MetricDefinition(
+        id="m1",
+        organization_id="org",
+        code="api_calls",
+        aggregation_type=AggregationType.SUM,
+        field_name=field_name,
+    )
 
 
 def events_of(first: int, count: int) -> list[Event]:
@@ -121,6 +125,50 @@ def test_worker_poison_lines_go_to_the_dead_letters_alone(cluster: Cluster) -> N
     ]
     assert {letter["topic"] for letter in letters} == {cluster.topic}
     expect(cluster, 3)
+
+
+def test_worker_with_too_many_dead_letters_ends_and_goes_on_without_limit(cluster: Cluster) -> None:
+    """The process says why and fails; nothing of the batch is acknowledged, and all of it is counted later."""
+    good = [encode_line(event) for event in events_of(0, 16)[::SUBSCRIPTIONS]]
+    cluster.produce([(b"org/sub-0", b"\n".join([good[0], *(b"{bad %d" % n for n in range(5)), good[1]]))])
+    worker = cluster.start_worker(wait=False, dead_letter_run_max=3)
+    port = cluster.status_ports[-1]
+    wait_until(lambda: "too_many_dead_letters" in cluster.health(port)[1], worker.log_tail)
+    assert "MILLRACE_DEAD_LETTER_RUN_MAX is 3" in cluster.health(port)[1]
+    wait_until(lambda: not worker.is_running, worker.log_tail)
+    assert worker.returncode == 1
+    assert "too many dead letters" in worker.log_tail()
+    assert "undecodable_event" in worker.log_tail()
+    assert set(
+        KafkaOffsets(cluster.bootstrap_servers, cluster.topic, cluster.group).committed(range(4)).values()
+    ) == {0}
+    assert cluster.cli("dead-letters", "list")[-1] == "4 dead letters"
+    cluster.start_worker(number=0, dead_letter_run_max=0, dead_letter_ratio_max=0)
+    expect(cluster, 2)
+    assert cluster.cli("dead-letters", "list")[-1] == "5 dead letters"
+
+
+def test_dead_letters_replayed_count_once_when_their_cause_is_gone(cluster: Cluster) -> None:
+    """Too early, the line is a dead letter again; later it counts, however often it is replayed."""
+    good = encode_line(events_of(0, 1)[0])
+    curable = encode_line(events_of(8, 1)[0]).replace(b'"units":1', b'"units":1111111111111111111,"calls":1')
+    cluster.start_worker()
+    cluster.produce([(b"org/sub-0", b"\n".join([good, curable, b"{not json"]))])
+    expect(cluster, 1)
+    listed = cluster.cli("dead-letters", "list", "--code", "value_out_of_range")
+    assert len(listed) == 3
+    assert "value_out_of_range" in listed[1]
+    assert curable.decode()[:80] in listed[1]
+    assert listed[1].count(f"{cluster.topic}/") == 1
+    assert cluster.cli("dead-letters", "replay", "--code", "value_out_of_range")[-1] == "replayed 1, skipped 0"
+    expect(cluster, 1)
+    assert cluster.cli("dead-letters", "list", "--limit", "1")[-1] == "3 dead letters, the newest 1 shown"
+    cluster.republish(2, sum_of("calls"))
+    time.sleep(2 * Settings().catalog_refresh_seconds)
+    for _ in range(2):
+        assert cluster.cli("dead-letters", "replay")[-1] == "replayed 1, skipped 1"
+        expect(cluster, 2)
+    assert cluster.cli("dead-letters", "list")[-1] == "3 dead letters"
 
 
 def test_worker_without_kafka_keeps_trying_and_says_so(cluster: Cluster) -> None:

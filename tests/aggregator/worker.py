@@ -1,5 +1,6 @@
 """Real aggregator workers on real services, each a process of its own."""
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -55,6 +56,34 @@ class Cluster:
                 text("INSERT INTO catalog_snapshot VALUES (1, 1, :document)"), {"document": document}
             )
         engine.dispose()
+
+    def republish(self, version: int, *metrics: MetricDefinition) -> None:
+        """Replace the published catalog."""
+        document = encode_snapshot(CatalogSnapshot(version=version, metrics=metrics))
+        engine = create_engine(self.database_url)
+        with engine.begin() as connection:
+            connection.execute(
+                text("UPDATE catalog_snapshot SET version = :version, document = :document"),
+                {"version": version, "document": document},
+            )
+        engine.dispose()
+
+    def cli(self, *arguments: str) -> list[str]:
+        """The lines that `millrace` prints on this cluster."""
+        environ = millrace_environ(
+            {
+                "kafka_bootstrap_servers": self.bootstrap_servers,
+                "usage_events_topic": self.topic,
+                "dead_letter_topic": self.dead_letter_topic,
+            }
+        )
+        command = [sys.executable, "-m", "invoicer.cli", *arguments]
+        environ |= {"COLUMNS": "300"}
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environ, cwd=ROOT, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.splitlines()
 
     def start_worker(self, number: int | None = None, *, wait: bool = True, **settings: object) -> ServiceProcess:
         """Start a worker; the same number finds the same index directory again."""

@@ -17,7 +17,7 @@ from tests.end_to_end import story
 from tests.end_to_end.outages.ledger import Feed, Ledger, open_ledger
 from tests.end_to_end.outages.site import OutageSite
 from tests.services.millrace import API_KEY, ROOT, EmbeddedInstance, millrace_environ
-from tests.services.ports import LOOPBACK, free_ports
+from tests.services.ports import LOOPBACK, free_port, free_ports
 
 CLOCK_START = "2023-11-16T00:00:00Z"
 END_SECONDS_MAX = 20
@@ -54,25 +54,45 @@ def test_second_process_on_the_same_data_says_so_and_ends(embedded: EmbeddedInst
     """Whatever its ports: exit code 1 and a sentence; the first one is not disturbed."""
     with embedded:
         port, clickhouse_port = free_ports(2)
-        settings = {
+        settings: dict[str, object] = {
             "port": port,
             "clickhouse_http_port": clickhouse_port,
             "data_dir": embedded.data_dir,
             "api_key": API_KEY,
         }
-        second = subprocess.run(
-            [sys.executable, "-m", "invoicer.cli", "up"],
-            env=millrace_environ(settings) | {"COLUMNS": "500"},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert second.returncode == 1
-        assert f"another Millrace works in {embedded.data_dir}" in second.stdout
-        assert "Traceback" not in second.stdout + second.stderr
+        assert f"another Millrace works in {embedded.data_dir}" in _refused_start(settings)
         assert httpx.get(f"{embedded.api_url}/health", timeout=10).status_code == httpx.codes.OK
+
+
+@pytest.mark.parametrize("setting", ["port", "clickhouse_http_port"])
+def test_process_on_a_taken_port_says_so_and_ends(tmp_path: Path, setting: str) -> None:
+    """Exit code 1 and a sentence that names the port, no traceback."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken, free = holder.getsockname()[1], free_port()
+        settings: dict[str, object] = {
+            "port": free,
+            "clickhouse_http_port": free_port(),
+            "data_dir": tmp_path / "other",
+        }
+        assert f"cannot listen on 127.0.0.1:{taken}" in _refused_start(settings | {setting: taken})
+
+
+def _refused_start(settings: dict[str, object]) -> str:
+    """What an embedded process that must not start prints."""
+    process = subprocess.run(
+        [sys.executable, "-m", "invoicer.cli", "up"],
+        env=millrace_environ(settings) | {"COLUMNS": "500"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert "Traceback" not in process.stdout + process.stderr
+    return process.stdout
 
 
 @pytest.mark.cluster
