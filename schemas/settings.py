@@ -6,6 +6,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.topics import AGGREGATOR_GROUP, DEAD_LETTERS, USAGE_EVENTS
+
 
 class Settings(BaseSettings):
     """One class for all processes, so a name means the same everywhere; each reads what it needs."""
@@ -42,9 +44,9 @@ class Settings(BaseSettings):
         description="Cluster: http://user:password@host:port/database",
     )
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Cluster: Kafka brokers.")
-    usage_events_topic: str = Field("usage.events", description="Topic of accepted events.")
-    dead_letter_topic: str = Field("usage.dead_letter", description="Topic of events that can never be counted.")
-    aggregator_group: str = Field("millrace-aggregator", description="Consumer group of the aggregator.")
+    usage_events_topic: str = Field(USAGE_EVENTS, description="Topic of accepted events.")
+    dead_letter_topic: str = Field(DEAD_LETTERS, description="Topic of events that can never be counted.")
+    aggregator_group: str = Field(AGGREGATOR_GROUP, description="Consumer group of the aggregator.")
     usage_events_partitions: int = Field(12, ge=1, le=1024, description="Partitions a new topic gets.")
     kafka_replication_factor: int = Field(1, ge=1, le=9, description="Replicas a new topic gets.")
     index_dir: Path = Field(Path("data/index"), description="Directory of the aggregator's dedup index.")

@@ -1,7 +1,7 @@
 """Instants as text and as whole microseconds, in the forms the API and the event stream use."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,8 +62,3 @@ def parse_iso(text: str) -> datetime | None:
     except ValueError:
         return None
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def iso_date(day: date | None) -> str | None:
-    """`2026-08-21`."""
-    return None if day is None else day.isoformat()

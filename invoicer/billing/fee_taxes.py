@@ -22,7 +22,7 @@ def taxes_of(account: BillingAccount, plan: Plan, charge: Charge | None) -> tupl
         account.customer.taxes,
         account.organization_taxes,
     )
-    return next((tuple(level) for level in levels if level), ())
+    return rating.taxes_of_first_level(levels)
 
 
 def taxable(amount_cents: int, taxes: Sequence[Tax]) -> rating.TaxableFee:

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from invoicer.rating.arithmetic import PERCENT, ZERO, divide_half_up, exact_arithmetic, round_half_up
 
 TAXES_RATE_PLACES = 5
+
+AnyTax = TypeVar("AnyTax")
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ class InvoiceTaxAmounts:
     sub_total_including_taxes_amount_cents: int
 
 
-def taxes_of_first_level(levels: Iterable[Sequence[Tax]]) -> tuple[Tax, ...]:
-    """The taxes of the first level that has any; levels never mix.
+def taxes_of_first_level(levels: Iterable[Sequence[AnyTax]]) -> tuple[AnyTax, ...]:
+    """The taxes of the first level that has any, in whatever form they come; levels never mix.
 
     Bounds:  levels in order: explicit codes, then the charge or add-on, the plan, the customer, the billing
              entity.

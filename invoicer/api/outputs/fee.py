@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from invoicer.api.outputs.applied_tax import AppliedTaxOutput, applied_tax_values
 from invoicer.api.pagination import PaginationMeta
 from invoicer.billing.periods import Period, PeriodEnd
 from invoicer.catalog.fields import Instant
@@ -14,34 +15,14 @@ from invoicer.rating.arithmetic import exact_arithmetic
 from schemas.money import currency_exponent, decimal_text
 
 
-class FeeTaxOutput(BaseModel):
+class FeeTaxOutput(AppliedTaxOutput):
     """A tax on a fee, as it was when the fee was made."""
 
-    lago_id: uuid.UUID
     lago_fee_id: uuid.UUID
-    lago_tax_id: uuid.UUID
-    tax_name: str
-    tax_code: str
-    tax_rate: float
-    tax_description: str | None
-    amount_cents: int
-    amount_currency: str
-    created_at: Instant
 
     @classmethod
     def of(cls, applied: FeeAppliedTax, currency: str) -> "FeeTaxOutput":
-        return cls(
-            lago_id=applied.id,
-            lago_fee_id=applied.fee_id,
-            lago_tax_id=applied.tax_id,
-            tax_name=applied.tax_name,
-            tax_code=applied.tax_code,
-            tax_rate=float(applied.tax_rate),  # shown, never calculated with: the API's rates are JSON numbers
-            tax_description=applied.tax_description,
-            amount_cents=applied.amount_cents,
-            amount_currency=currency,
-            created_at=applied.created_at,
-        )
+        return cls(lago_fee_id=applied.fee_id, **applied_tax_values(applied, currency))
 
 
 class FeeItemOutput(BaseModel):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from invoicer.api.outputs.applied_tax import AppliedTaxOutput, applied_tax_values
 from invoicer.api.outputs.customer import CustomerOutput
 from invoicer.api.outputs.fee import FeeOutput
 from invoicer.api.outputs.subscription import SubscriptionOutput
@@ -21,35 +22,18 @@ VERSION_NUMBER = 4
 """The generation of invoices Lago calls 4: coupons before taxes."""
 
 
-class InvoiceTaxOutput(BaseModel):
+class InvoiceTaxOutput(AppliedTaxOutput):
     """A tax on an invoice, as it was when the invoice was made."""
 
-    lago_id: uuid.UUID
     lago_invoice_id: uuid.UUID
-    lago_tax_id: uuid.UUID
-    tax_name: str
-    tax_code: str
-    tax_rate: float
-    tax_description: str | None
-    amount_cents: int
-    amount_currency: str
     fees_amount_cents: int
-    created_at: Instant
 
     @classmethod
     def of(cls, applied: InvoiceAppliedTax, currency: str) -> "InvoiceTaxOutput":
         return cls(
-            lago_id=applied.id,
             lago_invoice_id=applied.invoice_id,
-            lago_tax_id=applied.tax_id,
-            tax_name=applied.tax_name,
-            tax_code=applied.tax_code,
-            tax_rate=float(applied.tax_rate),  # shown, never calculated with: the API's rates are JSON numbers
-            tax_description=applied.tax_description,
-            amount_cents=applied.amount_cents,
-            amount_currency=currency,
             fees_amount_cents=applied.fees_amount_cents,
-            created_at=applied.created_at,
+            **applied_tax_values(applied, currency),
         )
 
 

@@ -5,13 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from invoicer.context import Context
-from invoicer.db.session import SessionFactory
 from schemas.clock import MovableClock
-from schemas.settings import Settings
 from tests.invoicer.billing.make_catalog import make_organization_row
 from tests.invoicer.billing.recounted_usage import RecountedUsage
 from tests.invoicer.billing.scenario import Scenario
-from tests.invoicer.fakes import FakeAuditor, FakeEvents, FakeGate
+from tests.invoicer.fakes import FakeGate
 
 
 @pytest.fixture
@@ -27,25 +25,9 @@ def recounted() -> RecountedUsage:
 
 
 @pytest.fixture
-def context(
-    sessions: SessionFactory,
-    clock: MovableClock,
-    recounted: RecountedUsage,
-    events: FakeEvents,
-    gate: FakeGate,
-    auditor: FakeAuditor,
-    settings: Settings,
-) -> Context:
-    """The invoicer's surroundings, with usage that counts."""
-    return Context(
-        sessions=sessions,
-        clock=clock,
-        usage=recounted,
-        events=events,
-        gate=gate,
-        auditor=auditor,
-        settings=settings,
-    )
+def usage(recounted: RecountedUsage) -> RecountedUsage:
+    """Usage that counts, for the context."""
+    return recounted
 
 
 @pytest.fixture
