@@ -37,6 +37,7 @@ def main() -> None:
     """Run until a signal ends it."""
     settings = Settings()
     configure_logging(settings)
+
     uvloop.run(serve(cluster_app(settings), settings))
 
 

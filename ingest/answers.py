@@ -14,10 +14,10 @@ from ingest.properties import Issues
 from ingest.validation import ValidEvent
 from schemas.events import Outcome
 from schemas.money import decimal_text
-from schemas.time_text import from_microseconds, iso_milliseconds, iso_seconds
+from schemas.time_text import iso_milliseconds_at, iso_seconds_at
 
 
-class EventAnswer(msgspec.Struct, kw_only=True):
+class EventAnswer(msgspec.Struct, kw_only=True, gc=False):
     """One event of an answer."""
 
     lago_id: str
@@ -34,7 +34,7 @@ class EventAnswer(msgspec.Struct, kw_only=True):
     conflict: bool
 
 
-class StoredAnswer(EventAnswer, kw_only=True):
+class StoredAnswer(EventAnswer, kw_only=True, gc=False):
     """One stored event of a partial batch."""
 
     index: int
@@ -57,14 +57,17 @@ class _Batch(msgspec.Struct):
     events: Sequence[EventAnswer | StoredAnswer | RejectedAnswer]
 
 
+_encoder = msgspec.json.Encoder()
+
+
 def encode_single(valid: ValidEvent, outcome: Outcome) -> bytes:
     """`{"event": {…}}`."""
-    return msgspec.json.encode(_Single(next(_event_answers([valid], [outcome]))))
+    return _encoder.encode(_Single(next(_event_answers([valid], [outcome]))))
 
 
 def encode_batch(events: Sequence[ValidEvent], outcomes: Sequence[Outcome]) -> bytes:
     """`{"events": [{…}, …]}` in the order they were sent."""
-    return msgspec.json.encode(_Batch(list(_event_answers(events, outcomes))))
+    return _encoder.encode(_Batch(list(_event_answers(events, outcomes))))
 
 
 def encode_partial_batch(checked: Sequence[ValidEvent | Issues], outcomes: Sequence[Outcome]) -> bytes:
@@ -79,14 +82,14 @@ def encode_partial_batch(checked: Sequence[ValidEvent | Issues], outcomes: Seque
         _stored_answer(index, next(stored)) if isinstance(entry, ValidEvent) else _rejected_answer(index, entry)
         for index, entry in enumerate(checked)
     ]
-    return msgspec.json.encode(_Batch(entries))
+    return _encoder.encode(_Batch(entries))
 
 
 def _event_answers(events: Sequence[ValidEvent], outcomes: Sequence[Outcome]) -> Iterator[EventAnswer]:
     if not events:
         return
     # One request has one reception time.
-    created_at = iso_seconds(from_microseconds(events[0].event.ingested_at_us))
+    created_at = iso_seconds_at(events[0].event.ingested_at_us)
     for valid, outcome in zip(events, outcomes, strict=True):
         event = valid.event
         amount = event.precise_total_amount_cents
@@ -94,7 +97,7 @@ def _event_answers(events: Sequence[ValidEvent], outcomes: Sequence[Outcome]) ->
             lago_id=_uuid_text(event.event_id),
             transaction_id=event.transaction_id,
             code=event.code,
-            timestamp=iso_milliseconds(from_microseconds(event.timestamp_us)),
+            timestamp=iso_milliseconds_at(event.timestamp_us),
             precise_total_amount_cents=None if amount is None else decimal_text(amount),
             properties=msgspec.Raw(valid.shown_properties),
             external_subscription_id=event.external_subscription_id or None,

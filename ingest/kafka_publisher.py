@@ -5,8 +5,6 @@ packs and hears of their delivery, `KafkaPublisher` gathers events into packs an
 """
 
 import asyncio
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -35,7 +33,8 @@ QUEUED_PACKS_MAX = 20_000
 """Records waiting for the broker; past it requests are answered 503."""
 QUEUED_KILOBYTES_MAX = 262_144
 """256 MiB of records waiting for the broker, in the same sense."""
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.001
+"""How soon a delivery report is noticed."""
 
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +46,11 @@ class _Request:
     def __init__(self, events: int, loop: asyncio.AbstractEventLoop) -> None:
         self.unsettled = events
         self.done: asyncio.Future[None] = loop.create_future()
+
+    def expire(self) -> None:
+        """Give up waiting: what becomes of the events is not known."""
+        if not self.done.done():
+            self.done.set_exception(TransientError("kafka", "no acknowledgement in time"))
 
     def settle(self, events: int, failure: str | None) -> None:
         self.unsettled -= events
@@ -114,20 +118,20 @@ class KafkaPublisher:
             raise TransientError("kafka", "not connected yet")
         if not events:
             return []
-        request = _Request(len(events), asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        request = _Request(len(events), loop)
         for event in events:
             partition = self._partition_of(event.organization_id, event.external_subscription_id)
             filled = self._gathering.add(partition, encode_line(event), request)
             if filled is not None:
                 self._send(filled)
         if self._linger is None:
-            loop = asyncio.get_running_loop()
             self._linger = loop.call_later(self._settings.pack_linger_ms / 1000, self._flush)
+        deadline = loop.call_later(self._settings.publish_timeout_seconds, request.expire)
         try:
-            async with asyncio.timeout(self._settings.publish_timeout_seconds):
-                await request.done
-        except TimeoutError as error:
-            raise TransientError("kafka", "no acknowledgement in time") from error
+            await request.done
+        finally:
+            deadline.cancel()
         return [Outcome.ACCEPTED] * len(events)
 
     def _flush(self) -> None:
@@ -184,8 +188,9 @@ def _cached_partition(partitions: int) -> Callable[[str, str], int]:
 class KafkaProducer:
     """Sends packs with acks of all replicas and without duplicates of its own (idempotent producer).
 
-    Delivery reports arrive in a polling thread and are handed to the event loop in one wake-up per poll. After a
-    fatal error the producer is replaced: whatever it still held is reported as not delivered.
+    Delivery reports are fetched on the event loop, for as long as packs are on their way: a polling thread would
+    wait for the interpreter lock behind every request, which costs more than the broker takes to acknowledge.
+    After a fatal error the producer is replaced: whatever it still held is reported as not delivered.
     """
 
     def __init__(
@@ -194,27 +199,25 @@ class KafkaProducer:
         self._config = _producer_config(bootstrap_servers, timeout_seconds)
         self._topic = topic
         self._delivered = delivered
-        self._reports: deque[tuple[Pack[_Request], KafkaError | None]] = deque()  # filled by whoever polls
-        self._stopping = threading.Event()
+        self._reports: list[tuple[Pack[_Request], KafkaError | None]] = []
+        self._on_their_way = 0
         self._producer: Producer | None = None
-        self._poller: threading.Thread | None = None
+        self._poll_timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Make the producer and start polling it; the broker need not be there."""
+        """Make the producer; the broker need not be there."""
         self._loop = asyncio.get_running_loop()
         self._producer = Producer(self._config)
-        self._poller = threading.Thread(target=self._poll, name="kafka-delivery-reports", daemon=True)
-        self._poller.start()
 
     async def stop(self, timeout_seconds: float) -> None:
         """Wait for what is on its way, at most `timeout_seconds`, and end; later packs are refused."""
-        producer = self._producer
-        if producer is not None and self._poller is not None:
+        producer, self._producer = self._producer, None
+        if self._poll_timer is not None:
+            self._poll_timer.cancel()
+        if producer is not None:
             await asyncio.to_thread(producer.flush, timeout_seconds)
-            self._stopping.set()
-            await asyncio.to_thread(self._poller.join)
-            self._producer = None
+            self._settle()
 
     def send(self, pack: Pack[_Request]) -> None:
         """Queue `pack`; `delivered` is told about it later.
@@ -238,26 +241,29 @@ class KafkaProducer:
             if cause.fatal():
                 self._replace(cause)
             raise TransientError("kafka", str(cause)) from error
+        self._on_their_way += 1
+        self._poll_later()
 
     def _report(self, pack: Pack[_Request], error: KafkaError | None, _message: Message) -> None:
+        """Called by the driver, on whichever thread asks it for reports: they are settled on the event loop."""
         self._reports.append((pack, error))
 
+    def _poll_later(self) -> None:
+        if self._poll_timer is None and self._loop is not None:
+            self._poll_timer = self._loop.call_later(_POLL_SECONDS, self._poll)
+
     def _poll(self) -> None:
-        while not self._stopping.is_set():
-            producer = self._producer
-            assert producer is not None
-            producer.poll(_POLL_SECONDS)
-            self._hand_over()
-        self._hand_over()
+        self._poll_timer = None
+        if self._producer is not None:
+            self._producer.poll(0)
+            self._settle()
+            if self._on_their_way:
+                self._poll_later()
 
-    def _hand_over(self) -> None:
-        reports = [self._reports.popleft() for _ in range(len(self._reports))]
-        if reports:
-            assert self._loop is not None
-            self._loop.call_soon_threadsafe(self._settle, reports)
-
-    def _settle(self, reports: list[tuple[Pack[_Request], KafkaError | None]]) -> None:
+    def _settle(self) -> None:
         fatal: KafkaError | None = None
+        reports, self._reports = self._reports, []
+        self._on_their_way -= len(reports)
         for pack, error in reports:
             self._delivered(pack, None if error is None else str(error))
             if error is not None and (error.fatal() or error.code() == KafkaError._FATAL):
@@ -273,6 +279,7 @@ class KafkaProducer:
         failed, self._producer = self._producer, Producer(self._config)
         failed.purge()
         failed.poll(0)
+        self._poll_later()
 
 
 def _producer_config(bootstrap_servers: str, timeout_seconds: float) -> dict[str, object]:

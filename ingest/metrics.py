@@ -28,6 +28,7 @@ class IngestMetrics:
             buckets=_REQUEST_SECONDS,
             registry=registry,
         )
+        self._by_answer: dict[tuple[str, int], Histogram] = {}  # looking a label up costs as much as counting
         self._packs = Histogram(
             "millrace_ingest_pack_events", "Events of a published pack.", buckets=_PACK_EVENTS, registry=registry
         )
@@ -43,7 +44,10 @@ class IngestMetrics:
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Count a request; `route` is the path as documented, not as sent."""
-        self._requests.labels(route, str(status)).observe(seconds)
+        answered = self._by_answer.get((route, status))
+        if answered is None:
+            answered = self._by_answer[route, status] = self._requests.labels(route, str(status))
+        answered.observe(seconds)
 
     def observe_pack(self, events: int) -> None:
         """Count a pack of `events` events."""

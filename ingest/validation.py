@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _json = msgspec.json.Decoder(float_hook=Decimal)
 
 
-class ValidEvent(msgspec.Struct, frozen=True):
+class ValidEvent(msgspec.Struct, frozen=True, gc=False):
     """An event to publish, and its properties as the answer shows them (JSON)."""
 
     event: Event
@@ -158,8 +158,11 @@ def _timestamp(value: object, now_us: int, issues: Issues) -> int | None:
     """Microseconds since the epoch; None when none was sent (or it is an issue)."""
     if value is None:
         return None
-    text = _number_text(value)
-    micros = None if text is None else parse_epoch_seconds(text)
+    if type(value) is int:  # whole seconds, what most clients send; a bool is no number
+        micros: int | None = value * 1_000_000
+    else:
+        text = _number_text(value)
+        micros = None if text is None else parse_epoch_seconds(text)
     if micros is not None and OLDEST_TIMESTAMP_US <= micros <= now_us + MAX_AHEAD_US:
         return micros
     issues["timestamp"] = ["value_is_out_of_range" if _is_number(value) else "invalid_format"]

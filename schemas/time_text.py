@@ -3,8 +3,12 @@
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS_CACHED_MAX = 16_384
+"""Seconds whose text is remembered, some 2 MB: the times of a stream lie close together."""
+_MILLISECONDS = tuple(f".{millisecond:03d}Z" for millisecond in range(1000))
 _SECONDS = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,20})?")
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -53,6 +57,23 @@ def iso_milliseconds(instant: datetime | None) -> str | None:
     if instant is None:
         return None
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def iso_seconds_at(microseconds: int) -> str:
+    """`iso_seconds` of an instant in microseconds since the epoch; several times as fast for a stream of them."""
+    return f"{_second_text(microseconds // 1_000_000)}Z"
+
+
+def iso_milliseconds_at(microseconds: int) -> str:
+    """`iso_milliseconds` of an instant in microseconds since the epoch; several times as fast, too."""
+    seconds, micros = divmod(microseconds, 1_000_000)
+    return _second_text(seconds) + _MILLISECONDS[micros // 1000]
+
+
+@lru_cache(maxsize=_SECONDS_CACHED_MAX)
+def _second_text(seconds: int) -> str:
+    """`2026-08-21T10:00:00` of a second counted from the epoch."""
+    return from_microseconds(seconds * 1_000_000).isoformat()[: len("2026-08-21T10:00:00")]
 
 
 def parse_iso(text: str) -> datetime | None:

@@ -79,6 +79,7 @@ async def until_accepted(publisher: KafkaPublisher, event: Event) -> None:
 def read_all(bootstrap_servers: str, topic: str, *, partitions: int) -> list[Message]:
     """Every record of the topic."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": unique_name("reader")})
+    consumer.list_topics(topic, timeout=10)  # a broker that was just back may not know the partitions yet
     ends = [(p, *consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)) for p in range(partitions)]
     consumer.assign([TopicPartition(topic, p, low) for p, low, _ in ends])
     records: list[Message] = []

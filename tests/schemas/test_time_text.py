@@ -10,7 +10,9 @@ from schemas.time_text import (
     format_epoch_seconds,
     from_microseconds,
     iso_milliseconds,
+    iso_milliseconds_at,
     iso_seconds,
+    iso_seconds_at,
     parse_epoch_seconds,
     parse_iso,
     to_microseconds,
@@ -63,3 +65,10 @@ def test_iso_text_without_zone_is_utc() -> None:
     assert parse_iso("2026-08-21T10:00:00") == datetime(2026, 8, 21, 10, tzinfo=UTC)
     assert parse_iso("2026-08-21T10:00:00+02:00") == datetime(2026, 8, 21, 8, tzinfo=UTC)
     assert parse_iso("soon") is None
+
+
+@given(st.integers(-62_135_000_000_000_000, 253_402_000_000_000_000))
+def test_iso_form_of_counted_microseconds_is_that_of_the_instant(micros: int) -> None:
+    """The quick form and the plain one write the same text."""
+    assert iso_milliseconds_at(micros) == iso_milliseconds(from_microseconds(micros))
+    assert iso_seconds_at(micros)[-10:] == (iso_seconds(from_microseconds(micros)) or "")[-10:]
