@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from invoicer.billing.billing_items import InvoicingReason
-from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus
+from invoicer.billing.credit_consumption import consume_credit_notes
+from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus, check_totals
 from invoicer.billing.invoice_dates import finalization_date, invoice_terms, overdue_at, payment_due_date
 from invoicer.billing.local_days import local_day
 from invoicer.db import Customer, Invoice, Organization
@@ -72,6 +73,8 @@ def _settle(session: Session, customer: Customer, invoice: Invoice, *, at: datet
         invoice.status = InvoiceStatus.CLOSED
         return
     _number(session, invoice, customer, at)
+    consume_credit_notes(session, invoice, now)
+    check_totals(invoice)
     invoice.status = InvoiceStatus.FINALIZED
     invoice.finalized_at = now
     if invoice.total_amount_cents == 0:
