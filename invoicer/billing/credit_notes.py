@@ -131,9 +131,9 @@ def issue_credit_note(
 
 
 def price_credit_note(session: Session, invoice: Invoice, items: Sequence[CreditNoteItemInput]) -> PricedNote:
-    """What a note over `items` would come to now; nothing is written.
+    """What a note over `items` would come to now, be it nothing; nothing is written.
 
-    Raises: as `issue_credit_note`.
+    Raises: as `issue_credit_note`, but for a note that comes to nothing.
     """
     if invoice.status != InvoiceStatus.FINALIZED:
         # Lago keeps a draft of the note with the draft of the invoice; here a note is final or not there.
@@ -144,8 +144,6 @@ def price_credit_note(session: Session, invoice: Invoice, items: Sequence[Credit
     amounts = rating.credit_note_amounts(
         [_part(item) for item in cut], issued.remainder_of(invoice), takes_all=_takes_all(invoice, cut, issued)
     )
-    if amounts.total_amount_cents <= 0:
-        raise InputError({"base": ["total_amount_must_be_positive"]})
     return PricedNote(cut, amounts, issued)
 
 
@@ -161,8 +159,11 @@ def write_credit_note(
 ) -> CreditNote:
     """Number and save a priced note; what of its total is not in `shares` becomes credit.
 
+    Raises: InputError for a note that comes to nothing.
     Source: Lago credit notes, amounts; invoices, numbering.
     """
+    if priced.amounts.total_amount_cents <= 0:
+        raise InputError({"base": ["total_amount_must_be_positive"]})
     sequential_id = 1 + max((note.sequential_id for note in priced.issued.notes), default=0)
     total = priced.amounts.total_amount_cents
     credit = total - shares.refund_amount_cents - shares.offset_amount_cents

@@ -12,6 +12,7 @@ from invoicer.billing.credit_consumption import consume_credit_notes
 from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus, check_totals
 from invoicer.billing.invoice_dates import finalization_date, invoice_terms, overdue_at, payment_due_date
 from invoicer.billing.local_days import local_day
+from invoicer.billing.termination_credit import credit_ended_subscriptions
 from invoicer.db import Customer, Invoice, Organization
 
 
@@ -81,6 +82,7 @@ def _settle(session: Session, customer: Customer, invoice: Invoice, *, at: datet
         invoice.payment_status = PaymentStatus.SUCCEEDED
     else:
         invoice.payment_overdue_at = overdue_at(invoice.payment_due_date, ZoneInfo(invoice.timezone))
+    credit_ended_subscriptions(session, invoice, now)
 
 
 def _number(session: Session, invoice: Invoice, customer: Customer, at: datetime) -> None:
