@@ -236,7 +236,10 @@ _SECONDS = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 _MILLISECONDS = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 _DATE = r"\d{4}-\d\d-\d\d"
 _DECIMAL = r"-?\d+\.\d+"
-_PRECISE_AMOUNTS = "precise_amount_cents|precise_taxes_amount_cents|precise_total_amount_cents|precise_coupons_amount_cents|precise_amount|precise_total_amount"
+_PRECISE_AMOUNTS = (
+    "precise_amount_cents|precise_taxes_amount_cents|precise_total_amount_cents|precise_coupons_amount_cents|"
+    "precise_amount|precise_total_amount"
+)
 TYPES: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     (rf"(total_aggregated_)?units|.*({_PRECISE_AMOUNTS}|precise_unit_amount)", str, _DECIMAL),
     (r"started_at|timestamp", str, _MILLISECONDS),
