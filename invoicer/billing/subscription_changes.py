@@ -32,7 +32,7 @@ class Termination:
     """How a subscription ends.
 
     `credit_note` says what becomes of the unused days of a plan paid in advance: `credit` or `skip`. None
-    leaves it at what the subscription says, else at `credit`. Nothing is refunded: there are no payments.
+    leaves it at what the subscription says, else at `credit`. Nothing is refunded: no payment is made here.
     """
 
     credit_note: TerminationCreditNote | None = None

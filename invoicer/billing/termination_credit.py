@@ -58,10 +58,10 @@ def credit_ended_subscriptions(session: Session, invoice: Invoice, now: datetime
     """Credit the unused days of the subscriptions on an invoice that ended before it became final, just now."""
     session.flush()
     for fee in invoice.fees:
-        ended_at = fee.subscription.terminated_at
-        if fee.fee_type != "subscription" or ended_at is None or not _is_owed(fee.subscription):
+        if fee.fee_type != "subscription":
             continue
-        if fee.period_from <= ended_at < fee.period_to:
+        ended_at = fee.subscription.terminated_at
+        if ended_at is not None and fee.period_from <= ended_at < fee.period_to and _is_owed(fee.subscription):
             _credit(session, invoice, fee, ended_at, now)
 
 

@@ -11,7 +11,7 @@ from invoicer.db.session import open_engine, session_factory, transaction
 from tests.invoicer.billing.give_back import give_back
 from tests.invoicer.billing.make_catalog import make_organization_row
 from tests.invoicer.billing.scenario import Scenario, utc
-from tests.invoicer.jobs.test_due_jobs import close_with_two_invoicers
+from tests.invoicer.jobs.two_invoicers import close_with_two_invoicers
 
 CUSTOMERS = 8
 SUBSCRIPTIONS = 5
