@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,11 +13,11 @@ from invoicer.billing.finalization import finalize_invoice
 from invoicer.billing.invoice_building import build_invoice
 from invoicer.db import Base, Charge, Invoice
 from invoicer.db.session import open_engine, session_factory
-from invoicer.jobs.due_jobs import DueJobs, run_due
-from invoicer.jobs.job_metrics import JobMetrics
+from invoicer.jobs.due_jobs import run_due
 from schemas.errors import TransientError
 from tests.invoicer.billing.make_catalog import make_organization_row
 from tests.invoicer.billing.scenario import Scenario, told, utc
+from tests.invoicer.jobs.two_invoicers import close_with_two_invoicers
 
 SUBSCRIPTIONS = 200
 CUSTOMERS = 20
@@ -154,26 +153,6 @@ def many_subscriptions(scenario: Scenario) -> None:
         )
         scenario.usage.send(f"s{number}", "calls", utc("2026-01-20"), times=3)
     scenario.clock.move_to(utc("2026-02-01"))
-
-
-def close_with_two_invoicers(scenario: Scenario, other: Scenario, until: datetime) -> None:
-    """Two invoicers at once until neither finds anything due; errors in either fail the test."""
-    errors: list[BaseException] = []
-
-    def work(own: Scenario) -> None:
-        jobs = DueJobs(own.context, JobMetrics.unregistered())
-        try:
-            while jobs.run(until):
-                pass
-        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(own,)) for own in (scenario, other)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
 
 
 def check_each_billed_once(scenario: Scenario) -> None:
