@@ -5,10 +5,10 @@ Everything that makes an event *the same* event is decided here and nowhere else
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
+from struct import Struct
 from uuid import UUID
 
 import msgspec
@@ -26,9 +26,13 @@ MAX_VALUE_DECIMALS = 18
 """A quantity is below 10^18 and has at most 18 decimals: what the store keeps exactly, with room to sum."""
 MAX_AMOUNT_DECIMALS = 15
 """Decimals of `precise_total_amount_cents`."""
+_length = Struct(">I").pack
+
+# The values an event passes through are Structs without a part in garbage collection: none can be in a cycle, they
+# are made by the hundred thousand a second, and in half the time that a frozen dataclass takes.
 
 
-class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One line of a pack, as any producer may write it.
 
     `timestamp` and `ingested_at` are seconds since the epoch in decimal text; cut at the microsecond. An event
@@ -45,7 +49,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ingested_at: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An accepted event, ready to be published or counted.
 
     Units: `timestamp_us` and `ingested_at_us` are microseconds since the epoch, UTC.
@@ -79,8 +83,7 @@ class Outcome(StrEnum):
     """A duplicate whose content differs from the first one; the first one stands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True, gc=False):
     """Where an event stands in the stream: `line` counts from 0 inside the record at `offset`."""
 
     partition: int
@@ -88,8 +91,7 @@ class Position:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class PositionedEvent:
+class PositionedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event and where it stands."""
 
     position: Position
@@ -101,24 +103,27 @@ def event_identity(organization_id: str, external_subscription_id: str, transact
 
     Each part is framed by its length: "a-b" + "c" differs from "a" + "b-c".
     """
-    digest = blake2b(digest_size=16)
-    for part in (organization_id, external_subscription_id, transaction_id):
-        raw = part.encode()
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
-    return digest.digest()
+    organization = organization_id.encode()
+    subscription = external_subscription_id.encode()
+    transaction = transaction_id.encode()
+    framed = b"".join(
+        (
+            _length(len(organization)), organization,
+            _length(len(subscription)), subscription,
+            _length(len(transaction)), transaction,
+        )
+    )  # fmt: skip
+    return blake2b(framed, digest_size=16).digest()
 
 
 def content_fingerprint(
     code: str, timestamp_us: int | None, properties_json: bytes, precise_total_amount_cents: Decimal | None
 ) -> int:
     """63 bits over what the producer said; `timestamp_us` is None when it gave no timestamp."""
-    digest = blake2b(digest_size=8)
     amount = "" if precise_total_amount_cents is None else str(precise_total_amount_cents)
-    stamp = "" if timestamp_us is None else str(timestamp_us)
-    digest.update(f"{code}\0{stamp}\0{amount}\0".encode())
-    digest.update(properties_json)
-    return int.from_bytes(digest.digest(), "big") >> 1
+    stamp = "" if timestamp_us is None else timestamp_us
+    said = f"{code}\0{stamp}\0{amount}\0".encode() + properties_json
+    return int.from_bytes(blake2b(said, digest_size=8).digest(), "big") >> 1
 
 
 def make_event(
@@ -232,10 +237,12 @@ def parse_quantity(text: str, *, decimals: int = MAX_VALUE_DECIMALS) -> Decimal 
     """The exact decimal of plain text like `-12.5`, or None when it is none or passes the documented bounds."""
     body = text[1:] if text.startswith("-") else text
     whole, point, fraction = body.partition(".")
-    if not (whole.isascii() and whole.isdigit()):
+    if not (whole.isdigit() and body.isascii()):
         return None
-    if point and not (fraction.isascii() and fraction.isdigit()):
+    if point and not fraction.isdigit():
         return None
-    if len(whole.lstrip("0")) > MAX_VALUE_INTEGER_DIGITS or len(fraction.rstrip("0")) > decimals:
+    if len(whole) > MAX_VALUE_INTEGER_DIGITS and len(whole.lstrip("0")) > MAX_VALUE_INTEGER_DIGITS:
+        return None
+    if len(fraction) > decimals and len(fraction.rstrip("0")) > decimals:
         return None
     return Decimal(text)
