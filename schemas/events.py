@@ -7,6 +7,7 @@ Everything that makes an event *the same* event is decided here and nowhere else
 from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
 from uuid import UUID
@@ -26,10 +27,13 @@ MAX_VALUE_DECIMALS = 18
 """A quantity is below 10^18 and has at most 18 decimals: what the store keeps exactly, with room to sum."""
 MAX_AMOUNT_DECIMALS = 15
 """Decimals of `precise_total_amount_cents`."""
+ARRIVALS_KEPT = 64
+"""Arrival times whose reading is remembered: the events of a request share theirs, and stand close together."""
 _length = Struct(">I").pack
 
-# The values an event passes through are Structs without a part in garbage collection: none can be in a cycle, they
-# are made by the hundred thousand a second, and in half the time that a frozen dataclass takes.
+# The values an event passes through are Structs outside of garbage collection: none can be in a cycle, and they are
+# made by the hundred thousand a second. A frozen dataclass took seven times as long to make, and looking for cycles
+# among them a quarter of the throughput.
 
 
 class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -193,7 +197,7 @@ def decode_line(line: bytes, *, received_at_us: int) -> Event:
     if not (raw.organization_id and raw.transaction_id and raw.code):
         raise PoisonEvent("missing_field", "organization_id, transaction_id and code must not be empty")
     timestamp_us = _microseconds("timestamp", raw.timestamp)
-    ingested_at_us = _microseconds("ingested_at", raw.ingested_at) if raw.ingested_at else received_at_us
+    ingested_at_us = _arrival_microseconds(raw.ingested_at) if raw.ingested_at else received_at_us
     return make_event(
         organization_id=raw.organization_id,
         external_subscription_id=raw.external_subscription_id,
@@ -222,6 +226,11 @@ def _microseconds(field: str, text: str) -> int:
     if micros is None:
         raise PoisonEvent("invalid_timestamp", f"{field} {text[:40]!r} is not seconds since the epoch")
     return micros
+
+
+@lru_cache(ARRIVALS_KEPT)
+def _arrival_microseconds(text: str) -> int:
+    return _microseconds("ingested_at", text)
 
 
 def _amount(text: str | None) -> Decimal | None:

@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,6 @@ from random import Random
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
-from aggregator.__main__ import GARBAGE_THRESHOLDS
 from aggregator.clickhouse import ClickHouse, connect_server, create_tables
 from aggregator.columns import EvaluatedEvent, event_columns
 from aggregator.decode import Decoded, Record, decode_records
@@ -173,7 +172,10 @@ def report(watch: Stopwatch, events: int) -> None:
     stages = dict(watch.stages)
     parts = [stages[name] for name in ("index lookup", "insert", "columns, again", "index add")]
     rest = Spent(
-        *(getattr(stages["pipeline"], each) - sum(getattr(part, each) for part in parts) for each in ("cpu", "store", "wall"))
+        *(
+            getattr(stages["pipeline"], each) - sum(getattr(part, each) for part in parts)
+            for each in ("cpu", "store", "wall")
+        )
     )
     rows = {
         "decode": stages["decode"],
@@ -216,7 +218,6 @@ def measure(batches: int, events: int, span_seconds: int) -> None:
     """Count one batch to warm up, then the others with the stopwatch."""
     all_batches = make_batches(batches + 1, events, span_seconds, seed=1)
     gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
     with EmbeddedClickHouse() as server, tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         clickhouse = connect_server(f"{server.url}/bench")
         create_tables(clickhouse, durable=False)
