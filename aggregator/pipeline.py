@@ -208,7 +208,8 @@ def next_offsets(positions: Iterable[Position]) -> dict[int, int]:
     """One past the last offset of each partition."""
     ends: dict[int, int] = {}
     for position in positions:
-        ends[position.partition] = max(ends.get(position.partition, 0), position.offset + 1)
+        if position.offset >= ends.get(position.partition, 0):
+            ends[position.partition] = position.offset + 1
     return ends
 
 

@@ -104,9 +104,11 @@ class MetricEvaluator:
         if not self._reads_properties:
             return Evaluation(self._evaluation, _ONE, "", {})
         properties = decode_properties(event.properties_json)
-        dimensions = {
-            key: text for key in self._dimensions if (text := property_text(properties.get(key))) is not None
-        }
+        dimensions: dict[str, str] = {}
+        for key in self._dimensions:
+            text = property_text(properties.get(key))
+            if text is not None:
+                dimensions[key] = text
         if self._is_plain_number:
             return Evaluation(self._evaluation, number_of(properties.get(self._field_name)), "", dimensions)
         value, identity = self._value(event, properties)
