@@ -7,8 +7,8 @@ from decimal import Decimal
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,20})?")
 _WHOLE_DIGITS_MAX = 15
-_MICROSECONDS_OF_DIGITS = tuple(10 ** (6 - places) for places in range(7))
-"""What the last of so many digits behind the point is worth, in microseconds."""
+_MICROSECONDS_OF_DIGITS = (1_000_000, 100_000, 10_000, 1_000, 100, 10, 1)
+"""By the number of digits behind the point: what the last one is worth, in microseconds."""
 _MICROSECOND = timedelta(microseconds=1)
 
 
