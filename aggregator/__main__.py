@@ -1,6 +1,5 @@
 """`python -m aggregator`: one worker of a cluster; as many as there are partitions share the work."""
 
-import gc
 from collections.abc import Callable
 from time import sleep
 from typing import TypeVar
@@ -26,9 +25,6 @@ from schemas.log_setup import configure_logging
 from schemas.settings import Settings
 from schemas.topics import topics
 
-GARBAGE_THRESHOLDS = (100_000, 20, 50)
-"""A batch is some 10^5 objects without cycles; at Python's defaults, looking for cycles among them cost a quarter
-of the throughput."""
 RETRY_SECONDS_MIN = 0.5
 RETRY_SECONDS_MAX = 10.0
 
@@ -40,8 +36,6 @@ def main() -> None:
     """Wait for the services, then consume until a signal ends it."""
     settings = Settings()
     configure_logging(settings)
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
     registry = CollectorRegistry()
     status = StatusServer(settings.host, settings.metrics_port, registry)
     status.start()

@@ -1,9 +1,9 @@
 """Events as columns: the Arrow tables that ClickHouse is given."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Context, Decimal
 
+import msgspec
 import pyarrow as pa
 
 from aggregator.dead_letters import DeadLetter
@@ -16,8 +16,7 @@ _EXACT = Context(prec=76)
 """Wide enough that shifting the point of any stored decimal loses nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluatedEvent:
+class EvaluatedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event with its place in the stream and what it is worth."""
 
     positioned: PositionedEvent
@@ -76,14 +75,19 @@ def decimal_array(values: Sequence[Decimal | None], decimals: int) -> pa.Array:
     repeats its values (a count is always 1), so each different one is converted once.
     Bounds:  |value| < 10^(38 − decimals), no digit behind `decimals`: what the events were checked against.
     """
+    kind = pa.decimal128(38, decimals)
+    different = set(values)
+    has_nulls = None in different
+    if different <= {None}:
+        return pa.nulls(len(values), kind)
     units: dict[Decimal | None, bytes] = {None: bytes(_DECIMAL_BYTES)}
-    for value in set(values):
+    for value in different:
         if value is not None:
             whole = int(value.scaleb(decimals, _EXACT))
             units[value] = whole.to_bytes(_DECIMAL_BYTES, "little", signed=True)
-    data = pa.py_buffer(b"".join([units[value] for value in values]))
-    present = pa.array([value is not None for value in values], pa.bool_())
-    return pa.Array.from_buffers(pa.decimal128(38, decimals), len(values), [present.buffers()[1], data])
+    data = pa.py_buffer(b"".join(map(units.__getitem__, values)))
+    present = pa.array([value is not None for value in values], pa.bool_()).buffers()[1] if has_nulls else None
+    return pa.Array.from_buffers(kind, len(values), [present, data])
 
 
 def _text(values: Sequence[str]) -> pa.Array:
@@ -95,7 +99,8 @@ def _maps(values: Sequence[Mapping[str, str]]) -> pa.Array:
     items: list[str] = []
     offsets = [0]
     for value in values:
-        keys.extend(value.keys())
-        items.extend(value.values())
+        if value:
+            keys.extend(value)
+            items.extend(value.values())
         offsets.append(len(keys))
     return pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), _text(keys), _text(items))

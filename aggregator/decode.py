@@ -78,7 +78,7 @@ def decode_checked(line: bytes, received_at_us: int) -> Event:
     event = decode_line(line, received_at_us=received_at_us)
     _check_identifiers(event)
     _check_instants(event, received_at_us)
-    if event.properties_json[:1] != b"{":
+    if not event.properties_json.startswith(b"{"):
         raise PoisonEvent("undecodable_properties", "properties are not a JSON object")
     return event
 
@@ -100,8 +100,12 @@ def _check_identifiers(event: Event) -> None:
 
 def _check_instants(event: Event, received_at_us: int) -> None:
     latest_us = received_at_us + FUTURE_US_MAX
-    for instant_us in (event.timestamp_us, event.ingested_at_us):
-        if not OLDEST_TIMESTAMP_US <= instant_us <= latest_us:
-            raise PoisonEvent(
-                "timestamp_out_of_range", f"{instant_us} µs lies before 2000 or over a day ahead of its arrival"
-            )
+    if not OLDEST_TIMESTAMP_US <= event.timestamp_us <= latest_us:
+        raise _out_of_range(event.timestamp_us)
+    if not OLDEST_TIMESTAMP_US <= event.ingested_at_us <= latest_us:
+        raise _out_of_range(event.ingested_at_us)
+
+
+def _out_of_range(instant_us: int) -> PoisonEvent:
+    reason = f"{instant_us} µs lies before 2000 or over a day ahead of its arrival"
+    return PoisonEvent("timestamp_out_of_range", reason)

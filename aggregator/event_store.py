@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 
+import pyarrow as pa
+
 from aggregator.clickhouse import ClickHouse
 from aggregator.columns import EvaluatedEvent, dead_letter_columns, event_columns
 from aggregator.dead_letters import DeadLetter
@@ -23,6 +25,8 @@ SELECT {_EVENT_ID} AS id FROM events
 WHERE kafka_partition = {{partition:Int32}} AND kafka_offset BETWEEN {{first:Int64}} AND {{last:Int64}}
 """
 
+_TOKEN_COLUMNS = ("kafka_partition", "kafka_offset", "kafka_line", "event_id")
+
 
 class EventStore:
     """Writes and reads events; blocking; raises TransientError while ClickHouse is away."""
@@ -37,8 +41,8 @@ class EventStore:
         even when the first attempt lands late.
         Raises: TransientError with an unknown outcome: some, all or none of the rows may be stored.
         """
-        token = insert_token((row.positioned.position, row.positioned.event.event_id) for row in rows)
-        self._clickhouse.insert(EVENTS_TABLE, event_columns(rows), _settings(token))
+        columns = event_columns(rows)
+        self._clickhouse.insert(EVENTS_TABLE, columns, _settings(events_token(columns)))
 
     def present(self, rows: Sequence[EvaluatedEvent]) -> set[bytes]:
         """The ids of the events stored at the offsets of `rows`."""
@@ -73,6 +77,20 @@ class EventStore:
         if letters:
             token = insert_token((letter.position, letter.original) for letter in letters)
             self._clickhouse.insert(DEAD_LETTERS_TABLE, dead_letter_columns(letters), _settings(token))
+
+
+def events_token(columns: pa.Table) -> str:
+    """Names an insert of events by their positions and ids, in their order, as `insert_token` does.
+
+    Taken from the columns as they are sent, which are of fixed widths: one hash over four stretches of memory.
+    """
+    digest = blake2b(b"%d;" % columns.num_rows, digest_size=16)
+    for name in _TOKEN_COLUMNS:
+        for chunk in columns[name].chunks:
+            width = chunk.type.bit_width // 8
+            stretch = chunk.buffers()[1]
+            digest.update(memoryview(stretch)[chunk.offset * width : (chunk.offset + len(chunk)) * width])
+    return digest.hexdigest()
 
 
 def insert_token(rows: Iterable[tuple[Position, bytes]]) -> str:

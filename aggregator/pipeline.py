@@ -134,24 +134,26 @@ class Pipeline:
             _log.info("index brought up to date", partition=partition, events=count, seconds=seconds)
 
     def _sort(self, batch: Sequence[PositionedEvent]) -> _Sorted:
-        evaluators = self._metrics.evaluators({(item.event.organization_id, item.event.code) for item in batch})
+        metrics = [(item.event.organization_id, item.event.code) for item in batch]
+        evaluators = self._metrics.evaluators(set(metrics))
         known = self._index.lookup([item.event.event_id for item in batch])
         found = _Sorted()
-        for item in batch:
+        accepted = Outcome.ACCEPTED  # a member is looked up slowly, and this one for almost every event
+        for item, metric in zip(batch, metrics, strict=True):
             event = item.event
             fingerprint = known.get(event.event_id)
             if fingerprint is not None:
                 found.outcomes.append(Outcome.DUPLICATE if fingerprint == event.fingerprint else Outcome.CONFLICT)
                 continue
             try:
-                evaluation = evaluate(event, evaluators[event.organization_id, event.code])
+                evaluation = evaluate(event, evaluators[metric])
             except PoisonEvent as error:
                 found.rejections.append(Rejection(item, error.code, error.reason))
                 found.outcomes.append(None)
                 continue
             known[event.event_id] = event.fingerprint
             found.fresh.append(EvaluatedEvent(item, evaluation))
-            found.outcomes.append(Outcome.ACCEPTED)
+            found.outcomes.append(accepted)
         return found
 
     def _insert(self, rows: Sequence[EvaluatedEvent]) -> None:
@@ -206,7 +208,8 @@ def next_offsets(positions: Iterable[Position]) -> dict[int, int]:
     """One past the last offset of each partition."""
     ends: dict[int, int] = {}
     for position in positions:
-        ends[position.partition] = max(ends.get(position.partition, 0), position.offset + 1)
+        if position.offset >= ends.get(position.partition, 0):
+            ends[position.partition] = position.offset + 1
     return ends
 
 

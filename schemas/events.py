@@ -5,10 +5,11 @@ Everything that makes an event *the same* event is decided here and nowhere else
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
+from struct import Struct
 from uuid import UUID
 
 import msgspec
@@ -26,9 +27,20 @@ MAX_VALUE_DECIMALS = 18
 """A quantity is below 10^18 and has at most 18 decimals: what the store keeps exactly, with room to sum."""
 MAX_AMOUNT_DECIMALS = 15
 """Decimals of `precise_total_amount_cents`."""
+ARRIVALS_KEPT = 64
+"""Arrival times whose reading is remembered: the events of a request share theirs, and stand close together."""
+_length = Struct(">I").pack
+
+# Copied for each event, never written to: setting up a hash takes half as long again as copying one.
+_IDENTITY_HASH = blake2b(digest_size=16)
+_CONTENT_HASH = blake2b(digest_size=8)
+
+# The values an event passes through are Structs outside of garbage collection: none can be in a cycle, and they
+# are made by the hundred thousand a second. A frozen dataclass took seven times as long to make, and looking for
+# cycles among them a quarter of the throughput.
 
 
-class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One line of a pack, as any producer may write it.
 
     `timestamp` and `ingested_at` are seconds since the epoch in decimal text; cut at the microsecond. An event
@@ -45,7 +57,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ingested_at: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An accepted event, ready to be published or counted.
 
     Units: `timestamp_us` and `ingested_at_us` are microseconds since the epoch, UTC.
@@ -79,8 +91,7 @@ class Outcome(StrEnum):
     """A duplicate whose content differs from the first one; the first one stands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True, gc=False):
     """Where an event stands in the stream: `line` counts from 0 inside the record at `offset`."""
 
     partition: int
@@ -88,8 +99,7 @@ class Position:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class PositionedEvent:
+class PositionedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event and where it stands."""
 
     position: Position
@@ -101,11 +111,18 @@ def event_identity(organization_id: str, external_subscription_id: str, transact
 
     Each part is framed by its length: "a-b" + "c" differs from "a" + "b-c".
     """
-    digest = blake2b(digest_size=16)
-    for part in (organization_id, external_subscription_id, transaction_id):
-        raw = part.encode()
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
+    organization = organization_id.encode()
+    subscription = external_subscription_id.encode()
+    transaction = transaction_id.encode()
+    framed = b"".join(
+        (
+            _length(len(organization)), organization,
+            _length(len(subscription)), subscription,
+            _length(len(transaction)), transaction,
+        )
+    )  # fmt: skip
+    digest = _IDENTITY_HASH.copy()
+    digest.update(framed)
     return digest.digest()
 
 
@@ -113,11 +130,10 @@ def content_fingerprint(
     code: str, timestamp_us: int | None, properties_json: bytes, precise_total_amount_cents: Decimal | None
 ) -> int:
     """63 bits over what the producer said; `timestamp_us` is None when it gave no timestamp."""
-    digest = blake2b(digest_size=8)
     amount = "" if precise_total_amount_cents is None else str(precise_total_amount_cents)
-    stamp = "" if timestamp_us is None else str(timestamp_us)
-    digest.update(f"{code}\0{stamp}\0{amount}\0".encode())
-    digest.update(properties_json)
+    stamp = "" if timestamp_us is None else timestamp_us
+    digest = _CONTENT_HASH.copy()
+    digest.update(f"{code}\0{stamp}\0{amount}\0".encode() + properties_json)
     return int.from_bytes(digest.digest(), "big") >> 1
 
 
@@ -188,7 +204,7 @@ def decode_line(line: bytes, *, received_at_us: int) -> Event:
     if not (raw.organization_id and raw.transaction_id and raw.code):
         raise PoisonEvent("missing_field", "organization_id, transaction_id and code must not be empty")
     timestamp_us = _microseconds("timestamp", raw.timestamp)
-    ingested_at_us = _microseconds("ingested_at", raw.ingested_at) if raw.ingested_at else received_at_us
+    ingested_at_us = _arrival_microseconds(raw.ingested_at) if raw.ingested_at else received_at_us
     return make_event(
         organization_id=raw.organization_id,
         external_subscription_id=raw.external_subscription_id,
@@ -219,6 +235,11 @@ def _microseconds(field: str, text: str) -> int:
     return micros
 
 
+@lru_cache(ARRIVALS_KEPT)
+def _arrival_microseconds(text: str) -> int:
+    return _microseconds("ingested_at", text)
+
+
 def _amount(text: str | None) -> Decimal | None:
     if text is None:
         return None
@@ -232,10 +253,12 @@ def parse_quantity(text: str, *, decimals: int = MAX_VALUE_DECIMALS) -> Decimal 
     """The exact decimal of plain text like `-12.5`, or None when it is none or passes the documented bounds."""
     body = text[1:] if text.startswith("-") else text
     whole, point, fraction = body.partition(".")
-    if not (whole.isascii() and whole.isdigit()):
+    if not (whole.isdigit() and body.isascii()):
         return None
-    if point and not (fraction.isascii() and fraction.isdigit()):
+    if point and not fraction.isdigit():
         return None
-    if len(whole.lstrip("0")) > MAX_VALUE_INTEGER_DIGITS or len(fraction.rstrip("0")) > decimals:
+    if len(whole) > MAX_VALUE_INTEGER_DIGITS and len(whole.lstrip("0")) > MAX_VALUE_INTEGER_DIGITS:
+        return None
+    if len(fraction) > decimals and len(fraction.rstrip("0")) > decimals:
         return None
     return Decimal(text)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
@@ -10,10 +9,11 @@ from hashlib import blake2b
 import msgspec
 
 from schemas.errors import PoisonEvent
-from schemas.events import Event, decode_properties, parse_quantity
+from schemas.events import MAX_VALUE_INTEGER_DIGITS, Event, decode_properties, parse_quantity
 from schemas.expression import Expression, ExpressionError, parse_expression
 from schemas.time_text import epoch_decimal
 
+_WHOLE_BELOW = 10**MAX_VALUE_INTEGER_DIGITS
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _PLAIN_DIGITS_MAX = 400
 """Every binary double fits; `1e999999999`, which takes a gigabyte to write out, does not."""
@@ -62,8 +62,7 @@ class MetricDefinition(msgspec.Struct, frozen=True, kw_only=True):
         return blake2b(msgspec.json.encode(parts), digest_size=8).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(msgspec.Struct, frozen=True, gc=False):
     """What an event is worth.
 
     `value`: 1 for a count; ±1 for a unique count (−1 removes); the number of the field otherwise; None when
@@ -89,6 +88,10 @@ class MetricEvaluator:
         self.metric = metric
         self._evaluation = metric.evaluation
         self._expression: Expression | None = parse_expression(metric.expression) if metric.expression else None
+        self._dimensions = metric.dimensions
+        # Most metrics take a number from one property as it is; the type decides that once, not at every event.
+        self._is_plain_number = self._expression is None and metric.aggregation_type in NUMERIC_AGGREGATIONS
+        self._field_name = metric.field_name or ""
         self._reads_properties = bool(metric.dimensions or metric.aggregation_type is not AggregationType.COUNT)
 
     def evaluate(self, event: Event) -> Evaluation:
@@ -101,9 +104,13 @@ class MetricEvaluator:
         if not self._reads_properties:
             return Evaluation(self._evaluation, _ONE, "", {})
         properties = decode_properties(event.properties_json)
-        dimensions = {
-            key: text for key in self.metric.dimensions if (text := property_text(properties.get(key))) is not None
-        }
+        dimensions: dict[str, str] = {}
+        for key in self._dimensions:
+            text = property_text(properties.get(key))
+            if text is not None:
+                dimensions[key] = text
+        if self._is_plain_number:
+            return Evaluation(self._evaluation, number_of(properties.get(self._field_name)), "", dimensions)
         value, identity = self._value(event, properties)
         return Evaluation(self._evaluation, value, identity, dimensions)
 
@@ -117,7 +124,7 @@ class MetricEvaluator:
                 code=code, timestamp=epoch_decimal(timestamp_us), properties=properties
             )
             return property_text(result)
-        return property_text(properties.get(self.metric.field_name or ""))
+        return property_text(properties.get(self._field_name))
 
     def _value(self, event: Event, properties: Mapping[str, object]) -> tuple[Decimal | None, str]:
         aggregation = self.metric.aggregation_type
@@ -133,15 +140,25 @@ class MetricEvaluator:
         return numeric_value(text), ""
 
 
+def number_of(value: object) -> Decimal | None:
+    """The number a numeric aggregation takes from a property: that of its text, which few numbers need to become.
+
+    Raises: PoisonEvent, as `property_text` and `numeric_value` do.
+    """
+    if type(value) is int and -_WHOLE_BELOW < value < _WHOLE_BELOW:
+        return Decimal(value)
+    return numeric_value(property_text(value))
+
+
 def numeric_value(text: str | None) -> Decimal | None:
     """The number a numeric aggregation takes from a property's text; None when the event does not count.
 
     Raises: PoisonEvent for a number past the documented precision, which must not be dropped silently.
     """
-    if text is None or not _NUMBER.fullmatch(text):
+    if text is None:
         return None
     value = parse_quantity(text)
-    if value is None:
+    if value is None and _NUMBER.fullmatch(text):
         raise PoisonEvent(
             "value_out_of_range", f"{text[:60]!r} has more than 18 digits before or behind the point"
         )
@@ -153,11 +170,9 @@ def property_text(value: object) -> str | None:
 
     Raises: PoisonEvent for a number whose plain notation would take more than 400 digits.
     """
+    if value is None or isinstance(value, str):
+        return value
     match value:
-        case None:
-            return None
-        case str():
-            return value
         case bool():
             return "true" if value else "false"
         case int():

@@ -10,6 +10,9 @@ _SECONDS_CACHED_MAX = 16_384
 """Seconds whose text is remembered, some 2 MB: the times of a stream lie close together."""
 _MILLISECONDS = tuple(f".{millisecond:03d}Z" for millisecond in range(1000))
 _SECONDS = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,20})?")
+_WHOLE_DIGITS_MAX = 15
+_MICROSECONDS_OF_DIGITS = (1_000_000, 100_000, 10_000, 1_000, 100, 10, 1)
+"""By the number of digits behind the point: what the last one is worth, in microseconds."""
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -29,6 +32,16 @@ def parse_epoch_seconds(text: str) -> int | None:
     Bounds: at most 15 digits before the point and 20 behind it; digits past the microsecond are cut,
     so that an event of the last instant of a period stays in it.
     """
+    whole, point, fraction = text.partition(".")
+    # What ingest writes: every event has two of them, and the expression takes twice as long.
+    if 0 < len(whole) <= _WHOLE_DIGITS_MAX and (not point or 0 < len(fraction) <= 6):
+        digits = whole + fraction
+        if digits.isdigit() and digits.isascii():
+            return int(digits) * _MICROSECONDS_OF_DIGITS[len(fraction)]
+    return _parse_any_seconds(text)
+
+
+def _parse_any_seconds(text: str) -> int | None:
     if not _SECONDS.fullmatch(text):
         return None
     whole, _, fraction = text.partition(".")
