@@ -13,7 +13,7 @@ worked on, or it arrived before `complete_from`, and ClickHouse is asked for it.
 leaves no stale data behind, one environment serves all of them, and a bound on the disk costs no exactness.
 
 The clock of the retention is the stream's: the latest arrival the index has seen. A sweep goes through the entries
-in the order of their keys, some with every batch, and deletes those that arrived more than the retention before it;
+in the order of their keys, some with every batch, and deletes those that arrived longer than the retention before;
 in key order, since entries that arrived together are spread over the whole tree, and to delete them by their time
 would write about a page for each. A new pass starts when the clock is a sixteenth of the retention further.
 
@@ -106,7 +106,7 @@ class DedupIndex:
 
     @property
     def complete_from_us(self) -> int:
-        """The arrival from which on nothing stored below the checkpoints is missing; 0 while nothing was left out."""
+        """The arrival from which on nothing below the checkpoints is missing; 0 while nothing was left out."""
         return self._complete_from * _HOUR_US
 
     def lookup(self, event_ids: Sequence[bytes]) -> dict[bytes, int]:
@@ -143,7 +143,7 @@ class DedupIndex:
         """Fetch what ClickHouse has of `partition` above the checkpoint, as far as the retention reaches.
 
         Returns how many entries that were. Steps: 1. entries, block by block (stopping here leaves more entries,
-        all of them right); 2. the checkpoint after the last block, and the arrival before which some were left out.
+        all of them right); 2. the checkpoint after the last block, and from when on all are there.
         """
         start = self.checkpoint(partition)
         span = store.stored_span(partition, start)
