@@ -116,7 +116,7 @@ class DedupIndex:
         return {event_id: _VALUE.unpack(value)[0] for event_id, value in found}
 
     def checkpoint(self, partition: int) -> int:
-        """The offset below which every stored event of `partition` is in the index; 0 at first."""
+        """The offset below which every event of `partition` from `complete_from_us` on is here; 0 at first."""
         with self._lock, self._env.begin() as transaction:
             value = transaction.get(_PARTITION.pack(partition), db=self._checkpoints)
         return 0 if value is None else int(_OFFSET.unpack(value)[0])
