@@ -20,7 +20,7 @@ FROM events WHERE kafka_partition = {{partition:Int32}} AND kafka_offset >= {{of
     AND ingested_at >= fromUnixTimestamp64Micro({{arrived_from_us:Int64}}, 'UTC')
 ORDER BY id SETTINGS max_bytes_before_external_sort = {256 * 1024**2}
 """
-"""In the order of the index's keys: four million of them are written in 30 s, and in 215 to 273 s as they come."""
+"""In the order of the index's keys: four million of them cost it 13 s of processor time, and 35 s as they come."""
 
 _STORED_SPAN = """
 SELECT

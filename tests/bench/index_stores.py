@@ -230,10 +230,16 @@ def table(rows: Sequence[Figures]) -> str:
 
 def run_child(store: str, keys: int, directory: str | None) -> list[Figures]:
     """Measure a store in a process of its own."""
+    rows = []
     with tempfile.TemporaryDirectory(prefix="millrace-index-", dir=directory) as path:
         command = [sys.executable, "-m", "tests.bench.index_stores", "--only", store, "--keys", str(keys)]
-        done = subprocess.run([*command, "--directory", path], check=True, stdout=subprocess.PIPE, text=True)
-    return [Figures(**json.loads(line)) for line in done.stdout.splitlines()]
+        with subprocess.Popen([*command, "--directory", path], stdout=subprocess.PIPE, text=True) as child:
+            for line in child.stdout or ():
+                print(line, end="", file=sys.stderr, flush=True)
+                rows.append(Figures(**json.loads(line)))
+    if child.returncode:
+        raise SystemExit(f"{store} could not be measured")
+    return rows
 
 
 def main() -> None:
