@@ -14,12 +14,14 @@ from aggregator.dead_letter_limits import DeadLetterLimits
 from aggregator.evaluation import MetricLookup
 from aggregator.event_store import EventStore
 from aggregator.index import DedupIndex
-from aggregator.kafka import DeadLetterProducer, create_topics
-from aggregator.observability import AggregatorMetrics
+from aggregator.kafka import DeadLetterProducer, KafkaOffsets, create_topics
+from aggregator.observability import AggregatorMetrics, LagMetrics
 from aggregator.pipeline import Pipeline
 from aggregator.record_counter import RecordCounter
 from aggregator.status import StatusServer, WorkerState
+from aggregator.watermark import LagWatch, StreamWatermarkGate
 from schemas.catalog import CatalogCache
+from schemas.clock import SystemClock
 from schemas.errors import TransientError
 from schemas.log_setup import configure_logging
 from schemas.settings import Settings
@@ -37,12 +39,22 @@ def main() -> None:
     settings = Settings()
     configure_logging(settings)
     registry = CollectorRegistry()
-    status = StatusServer(settings.host, settings.metrics_port, registry)
+    lag_watch = _lag_watch(settings, registry)
+    status = StatusServer(settings.host, settings.metrics_port, registry, lag_watch)
     status.start()
     clickhouse = _until_there(status, WorkerState.WAITING_FOR_CLICKHOUSE, lambda: _open_clickhouse(settings))
     _until_there(status, WorkerState.WAITING_FOR_KAFKA, lambda: _create_topics(settings))
     worker = AggregatorWorker(settings, _counter(settings, clickhouse, registry), status)
+    lag_watch.start()
     worker.run()
+
+
+def _lag_watch(settings: Settings, registry: CollectorRegistry) -> LagWatch:
+    """Of all partitions, also those of other workers: one that nobody works on is what has to be seen."""
+    offsets = KafkaOffsets(
+        settings.kafka_bootstrap_servers, settings.usage_events_topic, settings.aggregator_group
+    )
+    return LagWatch(StreamWatermarkGate(offsets).lag, LagMetrics(registry).show, SystemClock().now)
 
 
 def _counter(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegistry) -> RecordCounter:
@@ -50,7 +62,7 @@ def _counter(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegi
     catalog = CatalogCache(catalog_loader(open_catalog_engine(settings.database_url)))
     pipeline = Pipeline(
         EventStore(clickhouse),
-        DedupIndex(settings.index_dir),
+        DedupIndex(settings.index_dir, retention_days=settings.index_retention_days),
         MetricLookup(catalog, settings.catalog_refresh_seconds),
         observed,
     )

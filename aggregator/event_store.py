@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import islice
 
 import pyarrow as pa
 
 from aggregator.clickhouse import ClickHouse
 from aggregator.columns import EvaluatedEvent, dead_letter_columns, event_columns
 from aggregator.dead_letters import DeadLetter
-from aggregator.index import IndexEntry
+from aggregator.index import IndexEntry, StoredSpan
 from schemas.clickhouse import DEAD_LETTERS_TABLE, EVENTS_TABLE, INSERT_SETTINGS
-from schemas.events import Position
+from schemas.events import Event, Position
 
 _EVENT_ID = "UUIDStringToNum(toString(event_id))"
 """The id as its 16 bytes; the driver would make a UUID object of each."""
@@ -18,6 +19,28 @@ _EVENT_ID = "UUIDStringToNum(toString(event_id))"
 _STORED_SINCE = f"""
 SELECT {_EVENT_ID} AS id, fingerprint, toUnixTimestamp64Micro(ingested_at) AS ingested_at_us, kafka_offset
 FROM events WHERE kafka_partition = {{partition:Int32}} AND kafka_offset >= {{offset:Int64}}
+    AND ingested_at >= fromUnixTimestamp64Micro({{arrived_from_us:Int64}}, 'UTC')
+ORDER BY id SETTINGS max_bytes_before_external_sort = {256 * 1024**2}
+"""
+"""In the order of the index's keys: four million of them cost it 13 s of processor time, and 35 s as they come."""
+
+_STORED_SPAN = """
+SELECT
+    count(), max(kafka_offset) + 1,
+    toUnixTimestamp64Micro(min(ingested_at)), toUnixTimestamp64Micro(max(ingested_at))
+FROM events WHERE kafka_partition = {partition:Int32} AND kafka_offset >= {offset:Int64}
+"""
+
+FINGERPRINTS_MAX = 1_000
+"""Events a query asks for: their ids and subscriptions are part of a URL."""
+
+# The ids alone would read every event there is; the subscriptions are what the table is ordered by.
+_FINGERPRINTS = f"""
+SELECT {_EVENT_ID} AS id, argMin(fingerprint, (ingested_at, kafka_partition, kafka_offset, kafka_line))
+FROM events
+WHERE (organization_id, external_subscription_id) IN {{subscriptions:Array(Tuple(String, String))}}
+    AND event_id IN {{ids:Array(UUID)}}
+GROUP BY id
 """
 
 _PRESENT = f"""
@@ -53,13 +76,36 @@ class EventStore:
                 found.update(bytes(row[0]) for row in block)
         return found
 
-    def stored_since(self, partition: int, offset: int) -> Iterator[list[tuple[IndexEntry, int]]]:
-        """The stored events of a partition from an offset on, block by block, in no order."""
-        for block in self._clickhouse.blocks(_STORED_SINCE, {"partition": partition, "offset": offset}):
+    def stored_span(self, partition: int, offset: int) -> StoredSpan | None:
+        """Where the stored events of a partition from an offset on end and when they arrived; None without any."""
+        asked = {"partition": partition, "offset": offset}
+        ((count, end_offset, oldest_us, newest_us),) = self._clickhouse.rows(_STORED_SPAN, asked)
+        return StoredSpan(end_offset, oldest_us, newest_us) if count else None
+
+    def stored_since(
+        self, partition: int, offset: int, arrived_from_us: int
+    ) -> Iterator[list[tuple[IndexEntry, int]]]:
+        """The stored events of a partition from an offset and an arrival on, block by block, by id."""
+        asked = {"partition": partition, "offset": offset, "arrived_from_us": arrived_from_us}
+        for block in self._clickhouse.blocks(_STORED_SINCE, asked):
             yield [
                 (IndexEntry(bytes(event_id), fingerprint, ingested_at_us), row_offset)
                 for event_id, fingerprint, ingested_at_us, row_offset in block
             ]
+
+    def fingerprints(self, events: Iterable[Event]) -> dict[bytes, int]:
+        """The fingerprints of those events that are stored, wherever that is; by id, of the first accepted."""
+        ordered = iter(sorted(events, key=lambda event: (event.organization_id, event.external_subscription_id)))
+        found: dict[bytes, int] = {}
+        while chunk := list(islice(ordered, FINGERPRINTS_MAX)):
+            asked = {
+                "subscriptions": sorted({(each.organization_id, each.external_subscription_id) for each in chunk}),
+                "ids": [str(each.uuid) for each in chunk],
+            }
+            found.update(
+                (bytes(event_id), value) for event_id, value in self._clickhouse.rows(_FINGERPRINTS, asked)
+            )
+        return found
 
     def next_offset(self, partition: int) -> int:
         """One past the highest offset of a partition in either table; 0 without any."""

@@ -1,20 +1,21 @@
 """From events with a place in the stream to rows in ClickHouse, each counted once."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from time import perf_counter, sleep, time
+from time import perf_counter, sleep
 from typing import Protocol
 
 import structlog
 
 from aggregator.columns import EvaluatedEvent
+from aggregator.decode import FUTURE_US_MAX
 from aggregator.evaluation import MetricLookup, evaluate
-from aggregator.index import DedupIndex, IndexEntry
+from aggregator.index import DedupIndex, IndexEntry, StoredEvents
 from aggregator.observability import AggregatorMetrics
 from schemas.errors import PoisonEvent, TransientError
-from schemas.events import Outcome, Position, PositionedEvent
+from schemas.events import Event, Outcome, Position, PositionedEvent
 from schemas.metrics import UNEVALUATED
 
 STORE_ATTEMPTS_MAX = 8
@@ -25,14 +26,14 @@ RETRY_SECONDS_MAX = 5.0
 _log = structlog.get_logger(__name__)
 
 
-class Store(Protocol):
+class Store(StoredEvents, Protocol):
     """Where events are counted; each call raises TransientError while the store is away."""
 
     def insert(self, rows: Sequence[EvaluatedEvent]) -> None: ...
 
     def present(self, rows: Sequence[EvaluatedEvent]) -> set[bytes]: ...
 
-    def stored_since(self, partition: int, offset: int) -> Iterator[Sequence[tuple[IndexEntry, int]]]: ...
+    def fingerprints(self, events: Iterable[Event]) -> dict[bytes, int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Pipeline:
 
     A batch holds whole records: nothing of a record may come later than its end. Steps:
 
-    1. drop repeats: inside the batch, and of what the index knows. A crash here: nothing happened.
+    1. drop repeats: inside the batch, of what the index knows, and of what the store knows where an event is so
+       old that the index's retention may have dropped its first copy. A crash here: nothing happened.
     2. evaluate: the metric of the code gives the value; without a metric the event is stored unevaluated; an event
        that cannot be evaluated is rejected alone. A crash here: nothing happened.
     3. insert into ClickHouse. A crash during it, or before step 4: the events are counted but the index does not
@@ -72,6 +74,7 @@ class Pipeline:
        their replay is recognized: safe.
     4. index entries and checkpoint, in one transaction. A crash after it: the offsets are not committed, the
        replay finds every event in the index: safe.
+    5. a piece of the index's sweep, in a transaction of its own.
 
     A partition is synced before its first batch, and again after any failure behind step 2.
     """
@@ -110,6 +113,7 @@ class Pipeline:
             self._index.add(map(_entry, done.fresh), ends)
             self._synced.update(ends)
             self._observe(done, ends)
+            self._observed.swept.inc(self._index.sweep(len(done.fresh)))
         return PipelineResult(tuple(done.outcomes), tuple(done.rejections))
 
     def forget_partitions(self) -> None:
@@ -127,7 +131,7 @@ class Pipeline:
 
     def _sync(self, partition: int) -> None:
         started = perf_counter()
-        count = self._index.sync_from_store(partition, self._store.stored_since)
+        count = self._index.sync_from_store(partition, self._store)
         self._observed.synced.inc(count)
         if count:
             seconds = round(perf_counter() - started, 3)
@@ -137,6 +141,7 @@ class Pipeline:
         metrics = [(item.event.organization_id, item.event.code) for item in batch]
         evaluators = self._metrics.evaluators(set(metrics))
         known = self._index.lookup([item.event.event_id for item in batch])
+        self._ask_for_old(batch, known)
         found = _Sorted()
         accepted = Outcome.ACCEPTED  # a member is looked up slowly, and this one for almost every event
         for item, metric in zip(batch, metrics, strict=True):
@@ -155,6 +160,27 @@ class Pipeline:
             found.fresh.append(EvaluatedEvent(item, evaluation))
             found.outcomes.append(accepted)
         return found
+
+    def _ask_for_old(self, batch: Sequence[PositionedEvent], known: dict[bytes, int]) -> None:
+        """Ask the store for events that the index does not know, but may have known before its retention.
+
+        A repeat is old by its arrival when it is read again, or by its timestamp when it was sent again; an event
+        lies at most `FUTURE_US_MAX` ahead of its arrival. One that is sent again after the retention with a new
+        timestamp is told by neither: the reconciler finds it.
+        """
+        arrived_us = self._index.complete_from_us
+        if not arrived_us:
+            return
+        happened_us = arrived_us + FUTURE_US_MAX
+        old = [
+            event
+            for event in (item.event for item in batch)
+            if (event.ingested_at_us < arrived_us or event.timestamp_us < happened_us)
+            and event.event_id not in known
+        ]
+        if old:
+            self._observed.asked.inc(len(old))
+            self._persist(lambda: known.update(self._store.fingerprints(old)))
 
     def _insert(self, rows: Sequence[EvaluatedEvent]) -> None:
         """Insert all of `rows`, whatever becomes of single attempts.
@@ -196,12 +222,13 @@ class Pipeline:
             observed.dead_letters.labels(rejection.code).inc()
         for partition, offset in ends.items():
             observed.next_offset.labels(str(partition)).set(offset)
+        size = self._index.size()
+        observed.show_index(entries=size.entries, file_bytes=size.file_bytes)
         if done.fresh:
             observed.stored.inc(len(done.fresh))
             observed.insert_rows.observe(len(done.fresh))
             observed.unevaluated.inc(sum(row.evaluation is UNEVALUATED for row in done.fresh))
-            oldest_us = min(row.positioned.event.ingested_at_us for row in done.fresh)
-            observed.received_to_stored_seconds.observe(max(time() - oldest_us / 1_000_000, 0))
+            observed.observe_latencies([row.positioned.event for row in done.fresh])
 
 
 def next_offsets(positions: Iterable[Position]) -> dict[int, int]:

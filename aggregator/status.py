@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from aggregator.watermark import LagWatch
+
 
 class WorkerState(StrEnum):
     """What a worker is doing."""
@@ -21,12 +23,18 @@ class WorkerState(StrEnum):
 
 
 class StatusServer:
-    """Answers on its own thread; /health is 200 while the worker runs and 503 with its state otherwise."""
+    """Answers on its own thread; /health is 200 while the worker runs and 503 with its state otherwise.
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
+    /health also tells how many records of the whole stream are not counted yet, and when that was asked.
+    """
+
+    def __init__(
+        self, host: str, port: int, registry: CollectorRegistry, lag_watch: LagWatch | None = None
+    ) -> None:
         self.state = WorkerState.WAITING_FOR_CLICKHOUSE
         self.reason = ""
         self._registry = registry
+        self._lag_watch = lag_watch
         self._server = ThreadingHTTPServer((host, port), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="status", daemon=True)
@@ -53,7 +61,11 @@ class StatusServer:
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
         if path == "/health":
-            body = {"status": self.state.value} | ({"reason": self.reason} if self.reason else {})
+            body: dict[str, object] = {"status": self.state.value}
+            if self.reason:
+                body["reason"] = self.reason
+            if self._lag_watch is not None:
+                body |= self._lag_watch.told()
             status = 200 if self.state is WorkerState.RUNNING else 503
             return status, "application/json", json.dumps(body).encode()
         return 404, "application/json", b'{"status": 404, "error": "Not Found"}'

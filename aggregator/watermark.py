@@ -1,7 +1,18 @@
 """Has everything accepted before a moment been counted?"""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
+
+import structlog
+
+from schemas.errors import TransientError
+
+LAG_SECONDS = 15.0
+"""How often the lag is asked for: two short conversations with the brokers."""
+STOP_SECONDS_MAX = 10.0
 
 
 class StreamOffsets(Protocol):
@@ -41,6 +52,20 @@ class StreamWatermarkGate:
         starts = self._offsets.starts(list(behind))
         return all(starts[partition] >= end for partition, end in behind.items())
 
+    def lag(self) -> Mapping[int, int]:
+        """Of every partition, the records between its committed offset and its end that are still kept.
+
+        Raises: TransientError when the brokers do not answer.
+        """
+        ends = self._offsets.ends()
+        committed = self._offsets.committed(list(ends))
+        behind = [partition for partition, end in ends.items() if committed.get(partition, 0) < end]
+        starts = self._offsets.starts(behind) if behind else {}
+        return {
+            partition: max(end - max(committed.get(partition, 0), starts.get(partition, 0)), 0)
+            for partition, end in ends.items()
+        }
+
 
 class NothingPending:
     """The gate of a process without a broker: an accepted event is a counted one."""
@@ -52,3 +77,76 @@ class NothingPending:
     def has_passed(self, mark: Mapping[int, int]) -> bool:
         """True for a mark of its own."""
         return not mark
+
+    def lag(self) -> Mapping[int, int]:
+        """None of any partition."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How many records of each partition were not counted yet at a moment."""
+
+    partitions: Mapping[int, int]
+    taken_at: datetime
+
+    @property
+    def records(self) -> int:
+        """Of all partitions."""
+        return sum(self.partitions.values())
+
+
+class LagWatch:
+    """Asks for the lag in a thread of its own, so that neither counting nor a probe waits for the brokers."""
+
+    def __init__(
+        self,
+        ask: Callable[[], Mapping[int, int]],
+        show: Callable[[Mapping[int, int]], None],
+        now: Callable[[], datetime],
+        *,
+        seconds: float = LAG_SECONDS,
+    ) -> None:
+        self.last: Lag | None = None
+        self._ask = ask
+        self._show = show
+        self._now = now
+        self._seconds = seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
+
+    def start(self) -> None:
+        """Ask at once, and then again and again."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS_MAX)
+
+    def look(self) -> None:
+        """Ask once; while the brokers are away, the last answer and its time stay."""
+        try:
+            self.last = Lag(self._ask(), self._now())
+        except TransientError as error:
+            structlog.get_logger().warning("lag unknown", service=error.service, reason=error.reason)
+            return
+        self._show(self.last.partitions)
+
+    def told(self) -> dict[str, object]:
+        """The last answer as /health shows it: nulls before the first, and only those partitions that lag."""
+        last = self.last
+        if last is None:
+            return {"uncounted_records": None, "uncounted_records_at": None}
+        behind = {str(partition): records for partition, records in sorted(last.partitions.items()) if records}
+        shown: dict[str, object] = {
+            "uncounted_records": last.records,
+            "uncounted_records_at": last.taken_at.isoformat(timespec="seconds"),
+        }
+        return shown | ({"uncounted_by_partition": behind} if behind else {})
+
+    def _run(self) -> None:
+        self.look()
+        while not self._stopping.wait(self._seconds):
+            self.look()

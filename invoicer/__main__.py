@@ -14,10 +14,10 @@ from sqlalchemy import Engine, select, text
 from aggregator.clickhouse import ClickHouse, connect_server, create_tables
 from aggregator.event_log import ClickHouseEventReader
 from aggregator.kafka import KafkaOffsets
-from aggregator.observability import ReconcilerMetrics
+from aggregator.observability import LagMetrics, ReconcilerMetrics
 from aggregator.reconciler import Reconciler
 from aggregator.usage import ClickHouseUsageReader
-from aggregator.watermark import StreamWatermarkGate
+from aggregator.watermark import LagWatch, StreamWatermarkGate
 from invoicer.api.app import create_app
 from invoicer.catalog.bootstrap import ensure_organization
 from invoicer.context import Context
@@ -28,7 +28,7 @@ from invoicer.db.session import SessionFactory, open_engine, session_factory, tr
 from invoicer.jobs.job_metrics import JobMetrics
 from invoicer.jobs.reconcile_loop import ReconcileLoop
 from invoicer.jobs.scheduler import Scheduler
-from schemas.clock import Clock, open_clock
+from schemas.clock import Clock, SystemClock, open_clock
 from schemas.errors import TransientError
 from schemas.log_setup import configure_logging
 from schemas.settings import Settings
@@ -60,26 +60,30 @@ def main() -> None:
         turn=reconciling_turn(sessions),
         lookback_seconds=settings.reconcile_lookback_seconds,
     )
+    gate = StreamWatermarkGate(
+        KafkaOffsets(settings.kafka_bootstrap_servers, settings.usage_events_topic, settings.aggregator_group)
+    )
     context = Context(
         sessions=sessions,
         clock=clock,
         usage=ClickHouseUsageReader(clickhouse),
         events=ClickHouseEventReader(clickhouse),
-        gate=StreamWatermarkGate(
-            KafkaOffsets(settings.kafka_bootstrap_servers, settings.usage_events_topic, settings.aggregator_group)
-        ),
+        gate=gate,
         auditor=reconciler,
         settings=settings,
     )
     loop = ReconcileLoop(reconciler.look, seconds=settings.reconcile_seconds)
     loop.start()
+    lag_watch = LagWatch(gate.lag, LagMetrics(registry).show, SystemClock().now)
+    lag_watch.start()
     try:
-        serve(context, clickhouse, registry)
+        serve(context, clickhouse, registry, lag_watch)
     finally:
+        lag_watch.stop()
         loop.stop()
 
 
-def serve(context: Context, clickhouse: ClickHouse, registry: CollectorRegistry) -> None:
+def serve(context: Context, clickhouse: ClickHouse, registry: CollectorRegistry, lag_watch: LagWatch) -> None:
     """Answer requests with the scheduler running; both stop in order on SIGTERM and SIGINT."""
     scheduler = Scheduler(context, JobMetrics(registry))
     checks: dict[str, Callable[[], object]] = {
@@ -87,7 +91,7 @@ def serve(context: Context, clickhouse: ClickHouse, registry: CollectorRegistry)
         "kafka": context.gate.mark,
         "scheduler": scheduler.check,
     }
-    app = create_app(context, registry=registry, checks=checks)
+    app = create_app(context, registry=registry, checks=checks, tell_lag=lag_watch.told)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises them again when it has ended; unheard, so that the scheduler is stopped too.
         signal.signal(number, lambda *_: None)

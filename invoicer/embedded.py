@@ -29,11 +29,11 @@ from aggregator.event_log import ClickHouseEventReader
 from aggregator.event_store import EventStore
 from aggregator.index import DedupIndex
 from aggregator.local_log import LocalLog
-from aggregator.observability import AggregatorMetrics, ReconcilerMetrics
+from aggregator.observability import AggregatorMetrics, LagMetrics, ReconcilerMetrics
 from aggregator.pipeline import Pipeline
 from aggregator.reconciler import Reconciler
 from aggregator.usage import ClickHouseUsageReader
-from aggregator.watermark import NothingPending
+from aggregator.watermark import LagWatch, NothingPending
 from ingest.app import IngestApp
 from ingest.app import create_app as create_ingest_app
 from ingest.catalog_source import snapshot_loader
@@ -147,7 +147,9 @@ class EmbeddedMillrace:
             "publisher": lambda: self._server.run(publisher.check()),
             "scheduler": scheduler.check,
         }
-        api = create_api(context, registry=registry, checks=checks)
+        lag_watch = LagWatch(NothingPending().lag, LagMetrics(registry).show, self._clock.now)
+        lag_watch.look()  # once: an accepted event is a counted one, always
+        api = create_api(context, registry=registry, checks=checks, tell_lag=lag_watch.told)
         self._server = self._stack.enter_context(
             HttpServer(EmbeddedApp(ingest, api), self.settings.host, self.settings.port)
         )
@@ -194,11 +196,12 @@ class EmbeddedMillrace:
     ) -> tuple[IngestApp, InProcessPublisher]:
         settings = self.settings
         catalog = CatalogCache(snapshot_loader(self._engine))
-        index = DedupIndex(settings.data_dir / "index")
+        index = DedupIndex(settings.data_dir / "index", retention_days=settings.index_retention_days)
         self._stack.callback(index.close)
         store = EventStore(clickhouse)
         lookup = MetricLookup(catalog, settings.catalog_refresh_seconds)
-        pipeline = Pipeline(store, index, lookup, AggregatorMetrics(registry))
+        observed = AggregatorMetrics(registry, now=lambda: self._clock.now().timestamp())
+        pipeline = Pipeline(store, index, lookup, observed)
         publisher = InProcessPublisher(LocalLog(pipeline, store).process, linger_ms=settings.pack_linger_ms)
         app = create_ingest_app(
             catalog=catalog,

@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     usage_events_partitions: int = Field(12, ge=1, le=1024, description="Partitions a new topic gets.")
     kafka_replication_factor: int = Field(1, ge=1, le=9, description="Replicas a new topic gets.")
     index_dir: Path = Field(Path("data/index"), description="Directory of the aggregator's dedup index.")
+    index_retention_days: int = Field(
+        45,
+        ge=1,
+        le=3_650,
+        description="Days that the dedup index remembers an event; ClickHouse is asked about older ones.",
+    )
 
     batch_events_max: int = Field(10_000, ge=1, le=100_000, description="Events a batch request may hold.")
     body_bytes_max: int = Field(8_000_000, ge=1024, description="Bytes a request to ingest may have.")

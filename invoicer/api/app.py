@@ -11,7 +11,7 @@ from invoicer.api import health
 from invoicer.api.dependencies import TRANSACTIONS_MAX
 from invoicer.api.errors import install_error_handlers
 from invoicer.api.event_intake import describe_event_intake
-from invoicer.api.health import Check, database_check, millrace_version
+from invoicer.api.health import Check, TellLag, database_check, millrace_version
 from invoicer.api.routers import api_routers
 from invoicer.context import Context
 
@@ -19,11 +19,15 @@ API_PREFIX = "/api/v1"
 
 
 def create_app(
-    context: Context, *, registry: CollectorRegistry, checks: Mapping[str, Check] | None = None
+    context: Context,
+    *,
+    registry: CollectorRegistry,
+    checks: Mapping[str, Check] | None = None,
+    tell_lag: TellLag = dict,
 ) -> FastAPI:
     """The invoicer's HTTP application.
 
-    `checks` are asked by /health, next to the database's own.
+    `checks` are asked by /health, next to the database's own; what `tell_lag` says is shown there.
     """
     app = FastAPIOffline(  # its /docs loads nothing from other hosts
         title="Millrace",
@@ -37,6 +41,7 @@ def create_app(
     app.state.registry = registry
     app.state.turns = CapacityLimiter(TRANSACTIONS_MAX)
     app.state.checks = {"database": database_check(context.sessions), **(checks or {})}
+    app.state.tell_lag = tell_lag
     install_error_handlers(app)
     for router in api_routers():
         app.include_router(router, prefix=API_PREFIX)

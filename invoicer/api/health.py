@@ -10,9 +10,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from sqlalchemy import text
 
 from invoicer.db.session import SessionFactory, transaction
+from invoicer.jobs.job_metrics import WAITS_FOR_USAGE
 
 Check = Callable[[], object]
 """Returns when a part works; raises when it does not."""
+TellLag = Callable[[], Mapping[str, object]]
+"""What of the stream is not counted yet, for people to read; asks nobody."""
 
 router = APIRouter(tags=["health"])
 
@@ -37,11 +40,20 @@ def millrace_version() -> str:
 
 @router.get("/health")
 def health(request: Request) -> JSONResponse:
-    """200 when every part answers, 503 with the state of each otherwise."""
+    """200 when every part answers, 503 with the state of each otherwise.
+
+    `usage` tells how many records of the stream are not counted yet, and whether something due waits for them: a
+    lag is no reason to send requests elsewhere.
+    """
     checks: Mapping[str, Check] = request.app.state.checks
     parts = {name: _state(name, check) for name, check in checks.items()}
     works = all(state == "ok" for state in parts.values())
-    body = {"version": millrace_version(), "message": "Success" if works else "Unavailable", "parts": parts}
+    body = {
+        "version": millrace_version(),
+        "message": "Success" if works else "Unavailable",
+        "parts": parts,
+        "usage": {**request.app.state.tell_lag(), "billing_waits": _billing_waits(request.app.state.registry)},
+    }
     return JSONResponse(body, status_code=200 if works else 503)
 
 
@@ -56,6 +68,10 @@ def metrics(request: Request) -> Response:
     """The process's measurements in Prometheus text format."""
     registry: CollectorRegistry = request.app.state.registry
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _billing_waits(registry: CollectorRegistry) -> bool:
+    return bool(registry.get_sample_value(WAITS_FOR_USAGE))
 
 
 def _state(name: str, check: Check) -> str:

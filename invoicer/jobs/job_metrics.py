@@ -4,6 +4,8 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+WAITS_FOR_USAGE = "millrace_billing_waits_for_usage"
+
 
 class JobMetrics:
     """Measurements of the billing jobs of one process."""
@@ -14,7 +16,7 @@ class JobMetrics:
             "millrace_billing_failures", "Billing steps that failed and stay due.", registry=registry
         )
         self.waits_for_usage = Gauge(
-            "millrace_billing_waits_for_usage",
+            WAITS_FOR_USAGE,
             "1 while something is due that waits for accepted events to be counted.",
             registry=registry,
         )

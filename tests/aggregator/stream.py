@@ -34,7 +34,7 @@ def at(text: str) -> int:
 class Stream:
     """Positions events one record after another and counts them."""
 
-    def __init__(self, store: Store, index_dir: Path, *, organization_id: str) -> None:
+    def __init__(self, store: Store, index_dir: Path, *, organization_id: str, retention_days: int = 45) -> None:
         self.store = store
         self.organization_id = organization_id
         self.partition = SystemRandom().randrange(1, 2**31)
@@ -42,13 +42,14 @@ class Stream:
         self.registry = CollectorRegistry()
         self.waits: list[float] = []
         self.offset = 0
+        self.retention_days = retention_days
         self._index_dir = index_dir
         self._version = 0
         self.open()
 
     def open(self) -> None:
         """Start a pipeline as a new process would: with the index that is on disk."""
-        self.index = DedupIndex(self._index_dir)
+        self.index = DedupIndex(self._index_dir, retention_days=self.retention_days)
         self.catalog = CatalogCache(self._load)
         self.registry = CollectorRegistry()
         self.pipeline = Pipeline(

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from aggregator import index as index_module
-from aggregator.index import DedupIndex, IndexEntry
+from aggregator.index import DedupIndex, IndexEntry, StoredSpan
 from tests.aggregator.stream import NOON_US
+
+DAY_US = 86_400 * 1_000_000
 
 
 def entry(number: int, fingerprint: int = 5) -> IndexEntry:
@@ -16,7 +18,7 @@ def entry(number: int, fingerprint: int = 5) -> IndexEntry:
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[DedupIndex]:
-    index = DedupIndex(tmp_path / "index")
+    index = DedupIndex(tmp_path / "index", retention_days=45)
     yield index
     index.close()
 
@@ -45,36 +47,51 @@ def test_add_checkpoint_never_moves_back(index: DedupIndex) -> None:
 def test_add_past_the_map_size_grows_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A full map doubles and the transaction is done again, whole."""
     monkeypatch.setattr(index_module, "MAP_BYTES_MIN", 256 * 1024)
-    index = DedupIndex(tmp_path / "small")
+    index = DedupIndex(tmp_path / "small", retention_days=45)
     index.add([entry(n) for n in range(50_000)], {0: 1})
     assert len(index.lookup([entry(n).event_id for n in range(50_000)])) == 50_000
     assert index.checkpoint(0) == 1
     index.close()
 
 
+class Stored:
+    """What a store says of a partition; each block may be an error."""
+
+    def __init__(self, *blocks: Sequence[tuple[IndexEntry, int]] | Exception) -> None:
+        self.blocks = blocks
+        self.asked: list[tuple[int, int, int]] = []
+
+    def stored_span(self, partition: int, offset: int) -> StoredSpan | None:
+        rows = [row for block in self.blocks if not isinstance(block, Exception) for row in block]
+        if not rows:
+            return None
+        arrivals = [entry.ingested_at_us for entry, _ in rows]
+        return StoredSpan(max(offset for _, offset in rows) + 1, min(arrivals), max(arrivals))
+
+    def stored_since(
+        self, partition: int, offset: int, arrived_from_us: int
+    ) -> Iterator[Sequence[tuple[IndexEntry, int]]]:
+        self.asked.append((partition, offset, arrived_from_us))
+        for block in self.blocks:
+            if isinstance(block, Exception):
+                raise block
+            yield [row for row in block if row[0].ingested_at_us >= arrived_from_us]
+
+
 def test_sync_from_store_asks_above_the_checkpoint_and_moves_it(index: DedupIndex) -> None:
     """Blocks come in no order; the checkpoint is one past the highest offset."""
-    asked: list[tuple[int, int]] = []
-
-    def stored_since(partition: int, offset: int) -> Iterator[Sequence[tuple[IndexEntry, int]]]:
-        asked.append((partition, offset))
-        yield from ([(entry(1), 9), (entry(2), 5)], [], [(entry(3), 7)])
-
-    assert index.sync_from_store(2, stored_since) == 3
-    assert index.sync_from_store(2, lambda *_: iter([])) == 0
-    assert asked == [(2, 0)]
+    stored = Stored([(entry(1), 9), (entry(2), 5)], [], [(entry(3), 7)])
+    assert index.sync_from_store(2, stored) == 3
+    assert index.sync_from_store(2, Stored()) == 0
+    assert stored.asked == [(2, 0, NOON_US - 45 * DAY_US)]
     assert index.checkpoint(2) == 10
     assert len(index.lookup([entry(n).event_id for n in (1, 2, 3)])) == 3
+    assert index.complete_from_us == 0
 
 
 def test_sync_from_store_cut_short_leaves_the_checkpoint(index: DedupIndex) -> None:
     """Entries that came are right; the rest is fetched by the next sync."""
-
-    def cut(*_: int) -> Iterator[Sequence[tuple[IndexEntry, int]]]:
-        yield [(entry(1), 9)]
-        raise ConnectionError("cut")
-
     with pytest.raises(ConnectionError):
-        index.sync_from_store(2, cut)
+        index.sync_from_store(2, Stored([(entry(1), 9)], ConnectionError("cut")))
     assert index.checkpoint(2) == 0
     assert index.lookup([entry(1).event_id]) == {entry(1).event_id: 5}

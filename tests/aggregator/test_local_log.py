@@ -80,7 +80,8 @@ clickhouse = connect_embedded(folder / "clickhouse")
 create_tables(clickhouse, durable=True)
 store = EventStore(clickhouse)
 lookup = MetricLookup(CatalogCache(lambda version: None), 1.0)
-pipeline = Pipeline(store, DedupIndex(folder / "index"), lookup, AggregatorMetrics(CollectorRegistry()))
+index = DedupIndex(folder / "index", retention_days=45)
+pipeline = Pipeline(store, index, lookup, AggregatorMetrics(CollectorRegistry()))
 log = LocalLog(pipeline, store)
 for batch in range(batches):
     events = [

@@ -1,6 +1,6 @@
 """What the pipeline counts, and what it does not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,10 +8,10 @@ import pytest
 from aggregator.clickhouse import ClickHouse
 from aggregator.columns import EvaluatedEvent
 from aggregator.event_store import EventStore
-from aggregator.index import IndexEntry
+from aggregator.index import IndexEntry, StoredSpan
 from aggregator.pipeline import STORE_ATTEMPTS_MAX
 from schemas.errors import TransientError
-from schemas.events import Outcome
+from schemas.events import Event, Outcome
 from schemas.metrics import AggregationType
 from tests.aggregator.stream import Stream
 
@@ -155,11 +155,19 @@ class FaultyStore:
     def present(self, rows: Sequence[EvaluatedEvent]) -> set[bytes]:
         return self._store.present(rows)
 
-    def stored_since(self, partition: int, offset: int) -> Iterator[Sequence[tuple[IndexEntry, int]]]:
+    def fingerprints(self, events: Iterable[Event]) -> dict[bytes, int]:
+        return self._store.fingerprints(events)
+
+    def stored_span(self, partition: int, offset: int) -> StoredSpan | None:
+        return self._store.stored_span(partition, offset)
+
+    def stored_since(
+        self, partition: int, offset: int, arrived_from_us: int
+    ) -> Iterator[Sequence[tuple[IndexEntry, int]]]:
         if self.before_sync:
             self.before_sync -= 1
             raise TransientError("clickhouse", "refused")
-        return self._store.stored_since(partition, offset)
+        return self._store.stored_since(partition, offset, arrived_from_us)
 
 
 def test_process_sync_of_partition_is_tried_again(

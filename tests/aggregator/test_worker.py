@@ -179,3 +179,17 @@ def test_worker_without_kafka_keeps_trying_and_says_so(cluster: Cluster) -> None
     wait_until(lambda: "waiting_for_kafka" in cluster.health(port)[1], worker.log_tail)
     assert cluster.health(port)[0] == 503
     assert worker.is_running
+
+
+def test_worker_tells_how_many_records_are_not_counted(cluster: Cluster) -> None:
+    """Asked of the brokers at the start: all records wait until somebody works on them, then none."""
+    cluster.produce([(b"org/sub-0", encode_line(event)) for event in events_of(0, 3)])
+    offsets = KafkaOffsets(cluster.bootstrap_servers, cluster.topic, cluster.group)
+    worker = cluster.start_worker(number=7)
+    port = cluster.status_ports[-1]
+    wait_until(lambda: '"uncounted_records": null' not in cluster.health(port)[1], worker.log_tail)
+    told = json.loads(cluster.health(port)[1])
+    assert 0 <= told["uncounted_records"] <= 3
+    assert told["uncounted_records_at"]
+    expect(cluster, 3)
+    assert sum(StreamWatermarkGate(offsets).lag().values()) == 0

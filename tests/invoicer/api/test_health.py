@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from invoicer.api.app import create_app
 from invoicer.context import Context
+from invoicer.jobs.job_metrics import JobMetrics
 from schemas.errors import TransientError
 from tests.invoicer.asgi_transport import AsgiTransport
 from tests.invoicer.fakes import FakeUsage
@@ -38,6 +39,7 @@ def test_health_when_every_part_answers_is_ok(watched: httpx.Client) -> None:
     assert answer.json()["message"] == "Success"
     assert answer.json()["parts"] == {"database": "ok", "usage": "ok"}
     assert answer.json()["version"]
+    assert answer.json()["usage"] == {"billing_waits": False}
 
 
 def test_health_when_a_part_is_away_says_which(watched: httpx.Client, usage: FakeUsage) -> None:
@@ -56,3 +58,15 @@ def test_ready_and_metrics_answer_without_a_key(watched: httpx.Client) -> None:
     """Liveness and Prometheus."""
     assert watched.get("/ready").json() == {"status": "ok"}
     assert "invoices_total 1.0" in watched.get("/metrics").text
+
+
+def test_health_tells_how_far_counting_is_behind_and_that_billing_waits(context: Context) -> None:
+    """Records that are not counted yet make nothing unavailable: billing waits for them, requests do not."""
+    registry = CollectorRegistry()
+    JobMetrics(registry).waits_for_usage.set(1)
+    lag: dict[str, object] = {"uncounted_records": 3, "uncounted_records_at": "2026-08-13T12:00:00+00:00"}
+    app = create_app(context, registry=registry, tell_lag=lambda: lag)
+    with httpx.Client(transport=AsgiTransport(app), base_url="http://millrace") as client:
+        answer = client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["usage"] == {**lag, "billing_waits": True}
