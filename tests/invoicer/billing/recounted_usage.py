@@ -67,6 +67,9 @@ class RecountedUsage:
             groups.setdefault(_group(event, scope), []).append(event)
         return [_totals(group, events) for group, events in groups.items()]
 
+    def totals_of_many(self, scopes: Sequence[UsageScope]) -> Sequence[Sequence[UsageTotals]]:
+        return [self.totals(scope) for scope in scopes]
+
     def rows(self, scope: UsageScope) -> Iterator[UsageRow]:
         for position, event in enumerate(self._matching(scope)):
             yield UsageRow(
