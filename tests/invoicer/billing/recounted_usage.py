@@ -29,10 +29,11 @@ class SentEvent:
 
 @dataclass
 class RecountedUsage:
-    """Everything sent so far; `questions` counts what was asked of it."""
+    """Everything sent so far; `questions` counts what was asked of it, `together` how many scopes at once."""
 
     sent: list[SentEvent] = field(default_factory=list)
     questions: int = 0
+    together: list[int] = field(default_factory=list)
     is_away: bool = False
 
     def send(
@@ -68,6 +69,7 @@ class RecountedUsage:
         return [_totals(group, events) for group, events in groups.items()]
 
     def totals_of_many(self, scopes: Sequence[UsageScope]) -> Sequence[Sequence[UsageTotals]]:
+        self.together.append(len(scopes))
         return [self.totals(scope) for scope in scopes]
 
     def rows(self, scope: UsageScope) -> Iterator[UsageRow]:
