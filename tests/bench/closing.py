@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import logging
 import os
 import pstats
@@ -40,6 +41,7 @@ from aggregator.observability import AggregatorMetrics, ReconcilerMetrics
 from aggregator.pipeline import Pipeline
 from aggregator.reconciler import Reconciler
 from aggregator.usage import ClickHouseUsageReader
+from invoicer.__main__ import GARBAGE_THRESHOLDS
 from invoicer.catalog.bootstrap import make_organization
 from invoicer.catalog.snapshot import load_metric_definitions
 from invoicer.context import Context
@@ -168,6 +170,7 @@ def measure_closing(
     organization_id = fill_catalog(site, subscriptions, numbering)
     fill_events(site, organization_id, subscriptions, events_each)
     site.clock.move_to(PERIOD_END)
+    collect_as_the_invoicer()
     registry = CollectorRegistry()
     progress = Progress(registry, subscriptions)
     jobs = DueJobs(site.context, JobMetrics(registry), progress.note)
@@ -187,6 +190,13 @@ def measure_closing(
         per_second_of_tenths=progress.rates(started),
         cpu_seconds=spent,
     )
+
+
+def collect_as_the_invoicer() -> None:
+    """Garbage is looked for as often as in `python -m invoicer`."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 @dataclass
