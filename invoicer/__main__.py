@@ -1,5 +1,6 @@
 """`python -m invoicer`: the invoicer process of a cluster. Several may run: they share the work by row locks."""
 
+import gc
 import secrets
 import signal
 import time
@@ -37,6 +38,9 @@ RETRY_SECONDS_MIN = 0.5
 RETRY_SECONDS_MAX = 10.0
 SHUTDOWN_SECONDS_MAX = 5
 """How long the end waits for requests in flight: a client that never finishes its own would hold it for ever."""
+GARBAGE_THRESHOLDS = (20_000, 50, 100)
+"""A batch of invoices is some 10^4 rows that refer to each other: at Python's defaults, searching them for garbage
+took a quarter of the CPU time of closing a period."""
 _BOOTSTRAP_LOCK = 0x6D696C6C626F6F74
 """PostgreSQL advisory lock: "millboot" in ASCII."""
 
@@ -48,6 +52,8 @@ def main() -> None:
     """Wait for the services, then answer requests and do due work until a signal ends it."""
     settings = Settings()
     configure_logging(settings)
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     clock = open_clock(settings.test_clock)
     engine = open_engine(settings.database_url)
     sessions = session_factory(engine)

@@ -30,6 +30,9 @@ class FakeUsage:
         self._record(scope)
         return self.totals_by.get((scope.external_subscription_id, scope.metric.code), ())
 
+    def totals_of_many(self, scopes: Sequence[UsageScope]) -> Sequence[Sequence[UsageTotals]]:
+        return [self.totals(scope) for scope in scopes]
+
     def rows(self, scope: UsageScope) -> Iterator[UsageRow]:
         self._record(scope)
         yield from self.rows_by.get((scope.external_subscription_id, scope.metric.code), ())
@@ -93,19 +96,27 @@ class FakeGate:
 
 @dataclass
 class FakeAuditor:
-    """Says that every event is stored once, unless it is given an error to raise or a repair to make."""
+    """Says that every event is stored once, unless it is given an error to raise or a repair to make.
+
+    `stored` tells how many events there are in a scope; none where it does not say. `asked` counts the calls.
+    """
 
     scopes: list[AuditScope] = field(default_factory=list)
     error: MillraceError | None = None
     repair: Callable[[AuditScope], None] | None = None
+    stored: dict[AuditScope, int] = field(default_factory=dict)
     checked: dict[str, Reconciliation] = field(default_factory=dict)
+    asked: int = 0
 
-    def verify(self, scope: AuditScope) -> None:
-        self.scopes.append(scope)
+    def verify(self, scopes: Sequence[AuditScope]) -> Mapping[AuditScope, int]:
+        self.asked += 1
+        self.scopes.extend(scopes)
         if self.error is not None:
             raise self.error
-        if self.repair is not None:
-            self.repair(scope)
+        for scope in scopes:
+            if self.repair is not None:
+                self.repair(scope)
+        return {scope: self.stored.get(scope, 0) for scope in scopes}
 
     def check(self, organization_id: str) -> Reconciliation:
         if self.error is not None:
