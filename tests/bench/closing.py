@@ -82,6 +82,7 @@ CALL_UNITS = 3
 EVENTS_PER_INSERT = 20_000
 ROWS_PER_INSERT = 5_000
 TENTHS = 10
+RETENTION_DAYS = 45
 
 
 class NothingPending:
@@ -352,7 +353,7 @@ def fill_events(site: ClosingSite, organization_id: uuid.UUID, subscriptions: in
     with transaction(site.context.sessions, reads_only=True) as session:
         metric_ids = session.scalars(select(BillableMetric.id)).all()
         definitions = load_metric_definitions(session, organization_id, metric_ids)
-    index = DedupIndex(site.directory / "index")
+    index = DedupIndex(site.directory / "index", retention_days=RETENTION_DAYS)
     try:
         pipeline = Pipeline(
             EventStore(site.clickhouse),

@@ -41,6 +41,7 @@ SUBSCRIPTIONS = 1_000
 PACK_EVENTS = 200
 PARTITIONS = 8
 REPORTED_EVENTS = 50_000
+RETENTION_DAYS = 45
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 METRIC = MetricDefinition(
     id="5a9fd9a5-6f0c-4a0f-9a2f-0c2b6d0f7a11",
@@ -97,7 +98,7 @@ class TimedIndex(DedupIndex):
     """The index, with a stopwatch on what the pipeline calls."""
 
     def __init__(self, directory: Path, watch: Stopwatch) -> None:
-        super().__init__(directory)
+        super().__init__(directory, retention_days=RETENTION_DAYS)
         self._watch = watch
 
     def lookup(self, event_ids: Sequence[bytes]) -> dict[bytes, int]:
@@ -267,7 +268,7 @@ def measure(batches: int, events: int, span_seconds: int) -> None:
             watch.stages.clear()
             count_batches(staged, pipeline, watch)
         report(watch, batches * events)
-        with closing(DedupIndex(Path(folder))) as index:
+        with closing(DedupIndex(Path(folder), retention_days=RETENTION_DAYS)) as index:
             rate = count_overlapped(overlapped, make_pipeline(EventStore(clickhouse), index))
         ((stored,),) = clickhouse.rows("SELECT count() FROM events")
         if stored != len(all_batches) * events:
