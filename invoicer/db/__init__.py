@@ -4,6 +4,7 @@ Every model is imported here, so that metadata is complete wherever one of them 
 """
 
 from invoicer.db.base import Base
+from invoicer.db.credit_notes import CreditNote, CreditNoteAppliedTax, CreditNoteItem, InvoiceCredit
 from invoicer.db.customers import Customer, CustomerMetadata
 from invoicer.db.fees import Fee, FeeAppliedTax
 from invoicer.db.invoices import BillingPeriod, Invoice, InvoiceAppliedTax, InvoiceMetadata
@@ -21,12 +22,16 @@ __all__ = [
     "CatalogSnapshotRow",
     "Charge",
     "ChargeFilter",
+    "CreditNote",
+    "CreditNoteAppliedTax",
+    "CreditNoteItem",
     "Customer",
     "CustomerMetadata",
     "Fee",
     "FeeAppliedTax",
     "Invoice",
     "InvoiceAppliedTax",
+    "InvoiceCredit",
     "InvoiceMetadata",
     "Organization",
     "Plan",

@@ -3,6 +3,7 @@
 import uuid
 from datetime import date, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Date, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -11,6 +12,9 @@ from invoicer.db.base import Base, Identified
 from invoicer.db.customers import Customer
 from invoicer.db.fees import Fee
 from invoicer.db.subscriptions import Subscription
+
+if TYPE_CHECKING:
+    from invoicer.db.credit_notes import InvoiceCredit
 
 
 class Invoice(Identified, Base):
@@ -60,6 +64,7 @@ class Invoice(Identified, Base):
     prepaid_credit_amount_cents: Mapped[int] = mapped_column(default=0)
     total_amount_cents: Mapped[int] = mapped_column(default=0)
     total_paid_amount_cents: Mapped[int] = mapped_column(default=0)
+    total_offsetted_credit_note_amount_cents: Mapped[int] = mapped_column(default=0)
 
     customer: Mapped[Customer] = relationship()
     fees: Mapped[list[Fee]] = relationship(
@@ -70,6 +75,9 @@ class Invoice(Identified, Base):
     )
     applied_taxes: Mapped[list["InvoiceAppliedTax"]] = relationship(
         back_populates="invoice", cascade="all, delete-orphan", order_by="InvoiceAppliedTax.created_at"
+    )
+    credits: Mapped[list["InvoiceCredit"]] = relationship(
+        back_populates="invoice", cascade="all, delete-orphan", order_by="InvoiceCredit.position"
     )
     metadata_entries: Mapped[list["InvoiceMetadata"]] = relationship(
         back_populates="invoice", cascade="all, delete-orphan", order_by="InvoiceMetadata.created_at"

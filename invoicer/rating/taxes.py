@@ -1,9 +1,9 @@
 """Taxes of fees and of an invoice: which apply, on what base, and what is rounded when."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from invoicer.rating.arithmetic import PERCENT, ZERO, divide_half_up, exact_arithmetic, round_half_up
 
@@ -18,6 +18,16 @@ class Tax:
 
     code: str
     rate: Decimal
+
+
+class Taxed(Protocol):
+    """Something with a base to tax, in minor units, and the taxes on it: a fee, or a part of one."""
+
+    @property
+    def base(self) -> Decimal: ...
+
+    @property
+    def taxes(self) -> tuple[Tax, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ def tax_fee(fee: TaxableFee) -> FeeTaxAmounts:
     precise_taxes = fee.base * taxes_rate / PERCENT
     taxes_amount_cents = int(round_half_up(precise_taxes))
     return FeeTaxAmounts(
-        applied_taxes=tuple(_apply(tax, fee.base) for tax in fee.taxes),
+        applied_taxes=tuple(apply_tax(tax, fee.base) for tax in fee.taxes),
         taxes_rate=taxes_rate,
         taxes_amount_cents=taxes_amount_cents,
         precise_taxes_amount_cents=precise_taxes,
@@ -119,28 +129,32 @@ def tax_invoice(
     """
     fees_amount_cents = sum(fee.amount_cents for fee in fees)
     sub_total = fees_amount_cents - progressive_billing_credit_amount_cents - coupons_amount_cents
-    bases = _bases_by_tax(fees)
+    bases = bases_by_tax(fees)
     precise_taxes = sum((base * tax.rate / PERCENT for tax, base in bases.items()), ZERO)
     taxes_amount_cents = int(round_half_up(precise_taxes))
     return InvoiceTaxAmounts(
         fees_amount_cents=fees_amount_cents,
         sub_total_excluding_taxes_amount_cents=sub_total,
-        applied_taxes=tuple(_apply(tax, base) for tax, base in bases.items()),
-        taxes_rate=_invoice_taxes_rate(fees, bases, sub_total),
+        applied_taxes=tuple(apply_tax(tax, base) for tax, base in bases.items()),
+        taxes_rate=average_taxes_rate(fees, bases, sub_total),
         taxes_amount_cents=taxes_amount_cents,
         sub_total_including_taxes_amount_cents=sub_total + taxes_amount_cents,
     )
 
 
-def _bases_by_tax(fees: Sequence[TaxableFee]) -> dict[Tax, Decimal]:
+@exact_arithmetic()
+def bases_by_tax(taxed: Sequence[Taxed]) -> dict[Tax, Decimal]:
+    """What each tax is taken from, unrounded, in the order the taxes are met."""
     bases: dict[Tax, Decimal] = {}
-    for fee in fees:
-        for tax in fee.taxes:
-            bases[tax] = bases.get(tax, ZERO) + fee.base
+    for each in taxed:
+        for tax in each.taxes:
+            bases[tax] = bases.get(tax, ZERO) + each.base
     return bases
 
 
-def _apply(tax: Tax, base: Decimal) -> AppliedTax:
+@exact_arithmetic()
+def apply_tax(tax: Tax, base: Decimal) -> AppliedTax:
+    """One tax on a base, both rounded half away from zero to a minor unit."""
     return AppliedTax(
         tax=tax,
         fees_amount_cents=int(round_half_up(base)),
@@ -148,12 +162,16 @@ def _apply(tax: Tax, base: Decimal) -> AppliedTax:
     )
 
 
-def _invoice_taxes_rate(fees: Sequence[TaxableFee], bases: dict[Tax, Decimal], sub_total: int) -> Decimal:
-    """The average rate, weighted by what each tax was taken from, or by fees where nothing is due."""
-    if not fees:
+@exact_arithmetic()
+def average_taxes_rate(taxed: Sequence[Taxed], bases: Mapping[Tax, Decimal], sub_total: Decimal | int) -> Decimal:
+    """The average rate in percent, weighted by what each tax was taken from, or by parts where nothing is due.
+
+    Rounds:  half away from zero at TAXES_RATE_PLACES.
+    """
+    if not taxed:
         return ZERO
     if sub_total:
         weighted = sum((tax.rate * base for tax, base in bases.items()), ZERO)
         return divide_half_up(weighted, sub_total, TAXES_RATE_PLACES)
-    weighted = sum((tax.rate for fee in fees for tax in fee.taxes), ZERO)
-    return divide_half_up(weighted, len(fees), TAXES_RATE_PLACES)
+    weighted = sum((tax.rate for each in taxed for tax in each.taxes), ZERO)
+    return divide_half_up(weighted, len(taxed), TAXES_RATE_PLACES)
