@@ -33,7 +33,7 @@ class Fee(Identified, Base):
     charge_filter_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("charge_filters.id"))
     true_up_parent_fee_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("fees.id", ondelete="CASCADE"))
     adjusts_billing_period_id: Mapped[uuid.UUID | None] = mapped_column(
-        ForeignKey("billing_periods.id", ondelete="SET NULL"), index=True
+        ForeignKey("billing_periods.id"), index=True
     )
     position: Mapped[int] = mapped_column(default=0)
     fee_type: Mapped[str] = mapped_column(String(16))

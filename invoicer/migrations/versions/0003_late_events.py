@@ -43,11 +43,11 @@ def _add_adjusted_period() -> None:
     if op.get_bind().dialect.name == "sqlite":
         op.execute(
             f"ALTER TABLE fees ADD COLUMN {column.name} CHAR(32) CONSTRAINT {_ADJUSTED_PERIOD}"
-            f" REFERENCES {_PERIODS} (id) ON DELETE SET NULL"
+            f" REFERENCES {_PERIODS} (id)"
         )
         return
     op.add_column("fees", column)
-    op.create_foreign_key(_ADJUSTED_PERIOD, "fees", _PERIODS, [column.name], ["id"], ondelete="SET NULL")
+    op.create_foreign_key(_ADJUSTED_PERIOD, "fees", _PERIODS, [column.name], ["id"])
 
 
 def _create_adjustments() -> None:
