@@ -11,6 +11,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, select, text
 
+from aggregator.arrivals import ClickHouseArrivalReader
 from aggregator.clickhouse import ClickHouse, connect_server, create_tables
 from aggregator.event_log import ClickHouseEventReader
 from aggregator.kafka import KafkaOffsets
@@ -65,6 +66,7 @@ def main() -> None:
         clock=clock,
         usage=ClickHouseUsageReader(clickhouse),
         events=ClickHouseEventReader(clickhouse),
+        stored=ClickHouseArrivalReader(clickhouse),
         gate=StreamWatermarkGate(
             KafkaOffsets(settings.kafka_bootstrap_servers, settings.usage_events_topic, settings.aggregator_group)
         ),

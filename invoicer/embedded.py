@@ -21,6 +21,7 @@ import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from aggregator.arrivals import ClickHouseArrivalReader
 from aggregator.clickhouse import EMBEDDED_DATABASE, ClickHouse, connect_embedded, create_tables
 from aggregator.clickhouse_http import ClickHouseHttpServer
 from aggregator.clickhouse_http import create_app as create_clickhouse_app
@@ -184,6 +185,7 @@ class EmbeddedMillrace:
             clock=self._clock,
             usage=ClickHouseUsageReader(clickhouse),
             events=ClickHouseEventReader(clickhouse),
+            stored=ClickHouseArrivalReader(clickhouse),
             gate=NothingPending(),
             auditor=reconciler,
             settings=self.settings,

@@ -1,7 +1,7 @@
 """Rows that late events make: fees of their difference, the record of it, and what became of each event."""
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,14 +10,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from invoicer.billing.fee_building import major_units
+from invoicer.billing.invoice_building import ChargedFee
 from invoicer.billing.late_lines import LineAmount
 from invoicer.billing.late_policy import LateEventStatus
 from invoicer.billing.late_pricing import LateDifference, PricedLate
 from invoicer.billing.local_days import last_day_before, local_day
-from invoicer.db import Charge, CreditNote, Fee, LateAdjustment, LateEvent
+from invoicer.db import CreditNote, Fee, LateAdjustment, LateEvent
 from invoicer.rating.arithmetic import divide_or_zero
 
 _NAME_MAX = 255
+_IDS_MAX = 1_000
+"""Ids of one statement, far below what SQLite and PostgreSQL take."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,18 @@ class LateFee:
     """A difference that is owed, as a fee that is not saved yet."""
 
     difference: LateDifference
-    fee: Fee
+    charged: ChargedFee
 
     @property
-    def charge(self) -> Charge:
-        """Whose usage it is, and whose taxes apply."""
-        return self.difference.past.charge
+    def fee(self) -> Fee:
+        """The row."""
+        return self.charged.fee
 
 
-def build_late_fees(differences: Iterable[LateDifference], now: datetime) -> list[LateFee]:
+def build_late_fees(priced: PricedLate, differences: Iterable[LateDifference], now: datetime) -> list[LateFee]:
     """A fee for each difference that is owed. The periods are those the events lie in, or were carried into."""
-    return [LateFee(each, _late_fee(each, now)) for each in differences]
+    plan = priced.work.facts.subscription.plan
+    return [LateFee(each, ChargedFee(_late_fee(each, now), plan, each.past.charge)) for each in differences]
 
 
 def _late_fee(difference: LateDifference, now: datetime) -> Fee:
@@ -150,12 +154,7 @@ def mark_events(
     An event that still waits for an invoice with one of its lines waits. `keeps` are to be settled by somebody
     else: open, with what they have changed so far.
     """
-    rows = session.scalars(
-        select(LateEvent)
-        .where(LateEvent.id.in_([event.id for event in priced.work.events]))
-        .execution_options(populate_existing=True)
-    )
-    for event in rows:
+    for event in _reread(session, [event.id for event in priced.work.events]):
         own = [each for each in settled if event.id in each.difference.event_ids]
         waiting = any(each.adjustment is None for each in own)
         done = next((each for each in own if each.adjustment is not None), None)
@@ -167,3 +166,12 @@ def mark_events(
             event.status = LateEventStatus.AWAITING_INVOICE
         else:
             event.status = LateEventStatus.NO_CHANGE if done is None else done.status
+
+
+def _reread(session: Session, ids: Sequence[uuid.UUID]) -> Iterator[LateEvent]:
+    for start in range(0, len(ids), _IDS_MAX):
+        yield from session.scalars(
+            select(LateEvent)
+            .where(LateEvent.id.in_(ids[start : start + _IDS_MAX]))
+            .execution_options(populate_existing=True)
+        )

@@ -33,6 +33,8 @@ def upgrade() -> None:
         sa.Column("looked_until", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_late_event_mark")),
     )
+    # There from the beginning, so that no two processes make it.
+    op.execute("INSERT INTO late_event_mark (id, looked_until) VALUES (1, '1970-01-01 00:00:00+00:00')")
     _create_adjustments()
     _create_events()
 
