@@ -44,9 +44,7 @@ router = make_router("subscriptions")
 StatusQuery = Annotated[SubscriptionStatus | None, Query(description="Which one of several; active by default.")]
 CreditNoteQuery = Annotated[
     TerminationCreditNote | None,
-    Query(
-        description="Credit notes are not made: `skip` and `credit` are accepted, and neither credits anything."
-    ),
+    Query(description="What becomes of days paid in advance: `credit` (default) or `skip`; refunds are not made."),
 ]
 
 

@@ -8,9 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from invoicer.billing.billing_items import InvoicingReason
-from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus
+from invoicer.billing.credit_consumption import consume_credit_notes
+from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus, check_totals
 from invoicer.billing.invoice_dates import finalization_date, invoice_terms, overdue_at, payment_due_date
 from invoicer.billing.local_days import local_day
+from invoicer.billing.termination_credit import credit_ended_subscriptions
 from invoicer.db import Customer, Invoice, Organization
 
 
@@ -72,12 +74,15 @@ def _settle(session: Session, customer: Customer, invoice: Invoice, *, at: datet
         invoice.status = InvoiceStatus.CLOSED
         return
     _number(session, invoice, customer, at)
+    consume_credit_notes(session, invoice, now)
+    check_totals(invoice)
     invoice.status = InvoiceStatus.FINALIZED
     invoice.finalized_at = now
     if invoice.total_amount_cents == 0:
         invoice.payment_status = PaymentStatus.SUCCEEDED
     else:
         invoice.payment_overdue_at = overdue_at(invoice.payment_due_date, ZoneInfo(invoice.timezone))
+    credit_ended_subscriptions(session, invoice, now)
 
 
 def _number(session: Session, invoice: Invoice, customer: Customer, at: datetime) -> None:

@@ -185,6 +185,7 @@ def apply_pricing(invoice: Invoice, priced: PricedItems) -> None:
     invoice.taxes_amount_cents = totals.taxes_amount_cents
     invoice.taxes_rate = totals.taxes_rate
     invoice.sub_total_including_taxes_amount_cents = totals.sub_total_including_taxes_amount_cents
+    invoice.credit_notes_amount_cents = 0  # taken when the invoice becomes final
     invoice.total_amount_cents = totals.sub_total_including_taxes_amount_cents
     check_totals(invoice)
 
@@ -205,8 +206,11 @@ def check_totals(invoice: Invoice) -> None:
         "cents are the rounded amount": all(abs(fee.precise_amount_cents - fee.amount_cents) <= 1 for fee in fees),
         "taxes add up": 2 * abs(sum(fee.taxes_amount_cents for fee in fees) - invoice.taxes_amount_cents)
         <= rounding,
-        "the total is fees and taxes": invoice.total_amount_cents
-        == invoice.fees_amount_cents + invoice.taxes_amount_cents,
+        "the total is fees and taxes less credit notes": invoice.total_amount_cents
+        == invoice.fees_amount_cents + invoice.taxes_amount_cents - invoice.credit_notes_amount_cents,
+        "credits add up": sum(credit.amount_cents for credit in invoice.credits)
+        == invoice.credit_notes_amount_cents,
+        "the total is not negative": invoice.total_amount_cents >= 0,
         "fees lie in a billed period": _fees_lie_in_periods(invoice),
     }
     broken = [claim for claim, holds in claims.items() if not holds]

@@ -4,10 +4,10 @@ Durable steps, and what a crash after each means:
 1. Read the rows due, without a lock. Nothing is written: safe.
 2. Prove that the usage is stored once (a repair is a step of its own, see `aggregator.reconciler`), read it and
    price it, outside of any transaction, so that a slow query holds no lock. Safe.
-3. In one transaction: lock the customer, check that the subscriptions still are what was read, write the
-   invoice with its billing periods and its number, move the subscriptions on (status, `billed_until`,
-   `due_at`). A crash before the commit leaves everything due, and the next run makes the same invoice;
-   a crash after it finds nothing due.
+3. In one transaction: lock the customer, check that the subscriptions still are what was read, credit the
+   unused days of those that end, write the invoice with its billing periods, its number and what it takes from
+   credit notes, move the subscriptions on (status, `billed_until`, `due_at`). A crash before the commit leaves
+   everything due, and the next run makes the same invoice; a crash after it finds nothing due.
 Two invoicers may both do 1 and 2; of 3 the second finds the subscriptions moved on and writes nothing, and
 the unique key of billing periods would refuse a second invoice even then.
 """
@@ -25,11 +25,12 @@ from sqlalchemy.orm import Session
 from invoicer.billing.audited_usage import AuditedUsage
 from invoicer.billing.billing_facts import BillingAccount, load_account, load_facts, select_subscriptions
 from invoicer.billing.billing_items import BillingItem, SubscriptionFacts, billing_item
-from invoicer.billing.due_steps import DueStep, next_step
+from invoicer.billing.due_steps import DueStep, StepKind, next_step
 from invoicer.billing.finalization import finalize_invoice, lock_customer
 from invoicer.billing.invoice_building import build_invoice, group_items
 from invoicer.billing.lifecycle import apply_step, reschedule, terms_after
 from invoicer.billing.subscription_terms import SubscriptionTerms
+from invoicer.billing.termination_credit import credit_unused_days
 from invoicer.context import Context
 from invoicer.db import Invoice, Subscription
 from invoicer.db.session import transaction
@@ -100,6 +101,7 @@ def _state(subscription: Subscription) -> tuple[object, ...]:
         subscription.terminated_at,
         subscription.plan_id,
         subscription.on_termination_invoice,
+        subscription.on_termination_credit_note,
     )
 
 
@@ -158,6 +160,9 @@ def _write(
         subscriptions = _lock_unchanged(session, works)
         if customer is None or subscriptions is None:
             return 0
+        for subscription, work in zip(subscriptions, works, strict=True):
+            if work.step is not None and work.step.kind is StepKind.END:
+                credit_unused_days(session, subscription, ended_at=work.step.at, now=now)
         if invoice is not None:
             session.add(invoice)
             if invoice.expected_finalization_at is None:

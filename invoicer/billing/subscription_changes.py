@@ -18,6 +18,7 @@ from invoicer.billing.subscription_input import (
     TerminationInvoice,
 )
 from invoicer.billing.subscription_terms import SubscriptionTerms
+from invoicer.billing.termination_credit import credit_unused_days
 from invoicer.catalog.organizations import check_billing_entity
 from invoicer.db import Customer, Plan, Subscription
 from schemas.errors import InputError, NotFound
@@ -30,8 +31,8 @@ _LIVE = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PENDING)
 class Termination:
     """How a subscription ends.
 
-    Credit notes do not exist: of `credit_note` only `skip` and the default `credit` are accepted, and with
-    `credit` nothing is given back either; the wish is kept with the subscription.
+    `credit_note` says what becomes of the unused days of a plan paid in advance: `credit` or `skip`. None
+    leaves it at what the subscription says, else at `credit`. Nothing is refunded: there are no payments.
     """
 
     credit_note: TerminationCreditNote | None = None
@@ -77,6 +78,7 @@ def terminate_subscription(
 ) -> None:
     """End an active subscription now. Its final invoice stays due until the usage up to now is counted.
 
+    What was paid in advance for the days to come is credited at once, so that the final invoice may take it.
     Raises: InputError for a credit note that would give money back; NotFound when it has just ended.
     Source: Lago subscriptions, termination.
     """
@@ -85,9 +87,10 @@ def terminate_subscription(
     if subscription.status != SubscriptionStatus.ACTIVE:
         raise NotFound("subscription")
     if subscription.plan.pay_in_advance:
-        subscription.on_termination_credit_note = termination.credit_note or TerminationCreditNote.CREDIT
+        wish = termination.credit_note or subscription.on_termination_credit_note
+        subscription.on_termination_credit_note = wish or TerminationCreditNote.CREDIT
     subscription.on_termination_invoice = termination.invoice
-    terminate(subscription, _terms(session, subscription), at=now, now=now)
+    _terminate(session, subscription, now)
 
 
 def cancel_subscription(session: Session, subscription: Subscription, now: datetime) -> None:
@@ -125,7 +128,12 @@ def _end_all(session: Session, subscriptions: Select[Subscription], now: datetim
         if subscription.status == SubscriptionStatus.PENDING:
             cancel(subscription, now)
         elif subscription.status == SubscriptionStatus.ACTIVE:
-            terminate(subscription, _terms(session, subscription), at=now, now=now)
+            _terminate(session, subscription, now)
+
+
+def _terminate(session: Session, subscription: Subscription, now: datetime) -> None:
+    terminate(subscription, _terms(session, subscription), at=now, now=now)
+    credit_unused_days(session, subscription, ended_at=subscription.terminated_at or now, now=now)
 
 
 def _check_credit_note(wish: TerminationCreditNote | None) -> None:

@@ -77,6 +77,7 @@ class Scenario:
                     selectinload(Invoice.fees).selectinload(Fee.applied_taxes),
                     selectinload(Invoice.billing_periods),
                     selectinload(Invoice.applied_taxes),
+                    selectinload(Invoice.credits),
                 )
                 .order_by(Invoice.billed_at, Invoice.sequential_id, Invoice.created_at)
             )
