@@ -133,7 +133,11 @@ def settle_on_invoice(session: Session, priced: PricedLate, fees: Sequence[LateF
     What is to be given back is left open, for a credit note.
     """
     settled = [
-        Settled(each.difference, LateEventStatus.BILLED, adjustment_of(each.difference, each.difference.amount, now, fee=each.fee))
+        Settled(
+            each.difference,
+            LateEventStatus.BILLED,
+            adjustment_of(each.difference, each.difference.amount, now, fee=each.fee),
+        )
         for each in fees
     ]
     session.add_all(each.adjustment for each in settled)

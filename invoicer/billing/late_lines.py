@@ -21,9 +21,7 @@ class LineKey:
     is_true_up: bool = False
 
     @classmethod
-    def of(
-        cls, charge_id: UUID, charge_filter_id: UUID | None, grouped_by: Mapping[str, str | None]
-    ) -> "LineKey":
+    def of(cls, charge_id: UUID, charge_filter_id: UUID | None, grouped_by: Mapping[str, str | None]) -> "LineKey":
         """The line of a bucket and group."""
         return cls(charge_id, charge_filter_id, tuple(sorted(grouped_by.items())))
 

@@ -106,9 +106,7 @@ def charge_differences(usage: UsageReader, late: LatePeriod, past: PastCharge) -
 def past_lines(usage: UsageReader, past: PastCharge, window: UsageWindow) -> Lines:
     """What a charge comes to in a period, by line, its true-up to a minimum among them."""
     priced = [
-        line
-        for bucket in past.buckets
-        for line in price_bucket(usage, past.charge, bucket, past.metric, window)
+        line for bucket in past.buckets for line in price_bucket(usage, past.charge, bucket, past.metric, window)
     ]
     lines = {_key(line): _amount(line) for line in priced}
     missing = missing_to_minimum(past.charge, priced, window)
@@ -124,9 +122,7 @@ class _Lying:
     events: Sequence[LateEvent]
     placed: Mapping[uuid.UUID, PlacedEvent]
 
-    def difference(
-        self, late: LatePeriod, past: PastCharge, key: LineKey, amount: LineAmount
-    ) -> LateDifference:
+    def difference(self, late: LatePeriod, past: PastCharge, key: LineKey, amount: LineAmount) -> LateDifference:
         return LateDifference(late, past, key, amount, frozenset(self._in_line(past, key)))
 
     def _in_line(self, past: PastCharge, key: LineKey) -> Iterator[uuid.UUID]:

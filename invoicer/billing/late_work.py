@@ -207,9 +207,7 @@ class _Loader:
         rows = self.session.scalars(
             select(Charge)
             .where(Charge.plan_id == self.facts.subscription.plan_id)
-            .options(
-                joinedload(Charge.billable_metric), selectinload(Charge.filters), selectinload(Charge.taxes)
-            )
+            .options(joinedload(Charge.billable_metric), selectinload(Charge.filters), selectinload(Charge.taxes))
             .order_by(Charge.position, Charge.id)
         )
         return [charge for charge in rows.unique() if charge.billable_metric.code in codes]
@@ -324,4 +322,3 @@ def _fee_amount(fee: Fee) -> LineAmount:
 
 def _adjusted(each: LateAdjustment) -> LineAmount:
     return LineAmount(each.units, each.events_count, each.amount_cents, each.precise_amount_cents)
-

@@ -14,7 +14,7 @@ the unique key of billing periods would refuse a second invoice even then.
 
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -27,7 +27,9 @@ from invoicer.billing.billing_facts import BillingAccount, load_account, load_fa
 from invoicer.billing.billing_items import BillingItem, SubscriptionFacts, billing_item
 from invoicer.billing.due_steps import DueStep, StepKind, next_step
 from invoicer.billing.finalization import finalize_invoice, lock_customer
-from invoicer.billing.invoice_building import build_invoice, group_items
+from invoicer.billing.invoice_building import build_invoice, count_events, group_items, note_counts
+from invoicer.billing.late_invoicing import LatePart, late_fees_of, late_parts, record_parts, stand
+from invoicer.billing.late_work import LateWork, load_late_work
 from invoicer.billing.lifecycle import apply_step, reschedule, terms_after
 from invoicer.billing.subscription_terms import SubscriptionTerms
 from invoicer.billing.termination_credit import credit_unused_days
@@ -46,10 +48,19 @@ class _Work:
     step: DueStep | None
     item: BillingItem | None
     seen: tuple[object, ...]
+    late: LateWork | None = None
 
     @property
     def subscription_id(self) -> uuid.UUID:
         return self.facts.subscription.id
+
+
+@dataclass(frozen=True)
+class _Built:
+    """An invoice that is not saved yet, and the late events of earlier periods on it."""
+
+    invoice: Invoice | None
+    late: tuple[LatePart, ...]
 
 
 def close_customer(context: Context, customer_id: uuid.UUID, until: datetime) -> int:
@@ -78,7 +89,10 @@ def _read_works(session: Session, account: BillingAccount, until: datetime) -> l
     )
     timezone = ZoneInfo(account.customer.applicable_timezone)
     facts = load_facts(session, session.scalars(due).unique().all())
-    return [_work(each, timezone, until) for each in facts]
+    works = [_work(each, timezone, until) for each in facts]
+    invoiced = [work.subscription_id for work in works if work.item is not None]
+    late = {each.facts.subscription.id: each for each in load_late_work(session, invoiced)} if invoiced else {}
+    return [replace(work, late=late.get(work.subscription_id)) for work in works]
 
 
 def _work(facts: SubscriptionFacts, timezone: ZoneInfo, until: datetime) -> _Work:
@@ -116,12 +130,12 @@ def _groups(works: Sequence[_Work]) -> Iterator[list[_Work]]:
 def _carry_out(context: Context, account: BillingAccount, works: Sequence[_Work]) -> int:
     now = context.clock.now()
     try:
-        invoice = _build(context, account, works, now)
+        built = _build(context, account, works, now)
     except InvariantViolation as violation:
         if len(works) == 1:
             return _park(context, works[0], violation, now)
         return _carry_out_sound(context, account, works, now)
-    return _write(context, account, works, invoice, now)
+    return _write(context, account, works, built, now)
 
 
 def _carry_out_sound(context: Context, account: BillingAccount, works: Sequence[_Work], now: datetime) -> int:
@@ -142,29 +156,37 @@ def _carry_out_sound(context: Context, account: BillingAccount, works: Sequence[
     return done + _write(context, account, sound, _build(context, account, sound, now), now)
 
 
-def _build(context: Context, account: BillingAccount, works: Sequence[_Work], now: datetime) -> Invoice | None:
+def _build(context: Context, account: BillingAccount, works: Sequence[_Work], now: datetime) -> _Built:
     items = [work.item for work in works if work.item is not None]
+    if not items:
+        return _Built(None, ())
     usage = AuditedUsage(context.usage, context.auditor)
-    return build_invoice(usage, account, items, now) if items else None
+    counted = count_events(usage, items)
+    late = late_parts(context, usage, [work.late for work in works if work.late is not None], now)
+    invoice = build_invoice(usage, account, items, now, late_fees_of(late))
+    note_counts(invoice, counted, now)
+    return _Built(invoice, tuple(late))
 
 
 def _write(
     context: Context,
     account: BillingAccount,
     works: Sequence[_Work],
-    invoice: Invoice | None,
+    built: _Built,
     now: datetime,
 ) -> int:
+    invoice = built.invoice
     with transaction(context.sessions) as session:
         customer = lock_customer(session, account.customer.id)
         subscriptions = _lock_unchanged(session, works)
-        if customer is None or subscriptions is None:
+        if customer is None or subscriptions is None or not stand(session, built.late):
             return 0
         for subscription, work in zip(subscriptions, works, strict=True):
             if work.step is not None and work.step.kind is StepKind.END:
                 credit_unused_days(session, subscription, ended_at=work.step.at, now=now)
         if invoice is not None:
             session.add(invoice)
+            record_parts(session, built.late, now)
             if invoice.expected_finalization_at is None:
                 finalize_invoice(session, customer, invoice, now=now)
         for subscription, work in zip(subscriptions, works, strict=True):
