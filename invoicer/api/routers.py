@@ -13,6 +13,7 @@ from invoicer.api import (
     fee_events,
     fees,
     invoices,
+    late_events,
     organizations,
     plan_charges,
     plan_metadata,
@@ -49,6 +50,7 @@ def billing_routers() -> Sequence[APIRouter]:
         fees.router,
         event_trace.router,
         events.router,
+        late_events.router,
         reconciliation.router,
         test_clock.router,
     )
