@@ -27,6 +27,7 @@ from invoicer.db.migrate import upgrade
 from invoicer.db.reconciling_turn import reconciling_turn
 from invoicer.db.session import SessionFactory, open_engine, session_factory, transaction
 from invoicer.jobs.job_metrics import JobMetrics
+from invoicer.jobs.late_event_metrics import LateEventMetrics
 from invoicer.jobs.reconcile_loop import ReconcileLoop
 from invoicer.jobs.scheduler import Scheduler
 from schemas.clock import Clock, open_clock
@@ -84,6 +85,7 @@ def main() -> None:
 def serve(context: Context, clickhouse: ClickHouse, registry: CollectorRegistry) -> None:
     """Answer requests with the scheduler running; both stop in order on SIGTERM and SIGINT."""
     scheduler = Scheduler(context, JobMetrics(registry))
+    registry.register(LateEventMetrics(context.sessions))
     checks: dict[str, Callable[[], object]] = {
         "clickhouse": lambda: clickhouse.command("SELECT 1"),
         "kafka": context.gate.mark,

@@ -18,7 +18,7 @@ def show(organization: Caller, context: CurrentContext) -> ReconciliationAnswer:
 
 @router.post("/reconciliation")
 def check(organization: Caller, context: CurrentContext) -> ReconciliationAnswer:
-    """Check every event of the organization now: repair what is stored twice, find what came late for its invoice."""
+    """Check every event of the organization now: repair what is stored twice, find what came too late."""
     context.auditor.check(str(organization.id))
     find_all_late_events(context, organization.id)
     return _answer(context, str(organization.id))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from invoicer.billing.fee_building import major_units
@@ -140,12 +140,12 @@ def settle_on_invoice(session: Session, priced: PricedLate, fees: Sequence[LateF
         )
         for each in fees
     ]
-    session.add_all(each.adjustment for each in settled)
+    waiting = [Settled(each, LateEventStatus.AWAITING_INVOICE, None) for each in priced.on_drafts]
     returned = frozenset(row for each in priced.returned for row in each.event_ids)
-    mark_events(session, priced, settled, now, keeps=returned)
+    record_settled(session, priced, [*settled, *waiting], now, keeps=returned)
 
 
-def mark_events(
+def record_settled(
     session: Session,
     priced: PricedLate,
     settled: Sequence[Settled],
@@ -153,11 +153,13 @@ def mark_events(
     *,
     keeps: Collection[uuid.UUID] = (),
 ) -> None:
-    """Say of each event what became of it, by the first of its lines, its own period before later ones.
+    """Keep what was settled, and say of each event what became of it.
 
-    An event that still waits for an invoice with one of its lines waits. `keeps` are to be settled by somebody
-    else: open, with what they have changed so far.
+    That is said by the first of its lines, its own period before later ones. An event that still waits for an
+    invoice with one of its lines waits. `keeps` are to be settled by somebody else: open, with what they have
+    changed so far.
     """
+    _number(session, [each.adjustment for each in settled if each.adjustment is not None])
     for event in _reread(session, [event.id for event in priced.work.events]):
         own = [each for each in settled if event.id in each.difference.event_ids]
         waiting = any(each.adjustment is None for each in own)
@@ -179,3 +181,16 @@ def _reread(session: Session, ids: Sequence[uuid.UUID]) -> Iterator[LateEvent]:
             .where(LateEvent.id.in_(ids[start : start + _IDS_MAX]))
             .execution_options(populate_existing=True)
         )
+
+
+def _number(session: Session, adjustments: Sequence[LateAdjustment]) -> None:
+    """Save adjustments, each behind the others of its period; the customer is locked."""
+    last: dict[uuid.UUID, int] = {}
+    for each in adjustments:
+        period_id = each.billing_period_id
+        if period_id not in last:
+            wanted = select(func.max(LateAdjustment.position)).where(LateAdjustment.billing_period_id == period_id)
+            last[period_id] = session.scalar(wanted) or 0
+        last[period_id] += 1
+        each.position = last[period_id]
+    session.add_all(adjustments)

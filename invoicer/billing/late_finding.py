@@ -5,8 +5,8 @@ and those already found; they are the ones that were stored last. No clock is co
 
 Durable steps, and what a crash after each means:
 1. Ask the store what was stored since the last look, a little further back than that. Nothing is written: safe.
-2. In one transaction for each period: lock the customer, record the events that are missing from the list. An event
-   is recorded once (unique key), and counted as found by being there: safe to repeat.
+2. In one transaction for each period: lock the customer, record the events that are missing from the list. An
+   event is recorded once (unique key), and counted as found by being there: safe to repeat.
 3. Move the mark up to which was looked. A crash before it looks at the same once more.
 """
 
@@ -31,8 +31,8 @@ from schemas.reconciliation import AuditScope
 from schemas.usage import ArrivedEvent, StoredSpan
 
 OVERLAP = timedelta(minutes=5)
-"""How far a look reaches back behind the one before: a row gets its time as its insert begins and is seen as it ends,
-which no client waits for longer than two minutes."""
+"""How far a look reaches back behind the one before: a row gets its time as its insert begins and is seen as it
+ends, which no client waits for longer than two minutes."""
 EVENTS_MAX = 5_000
 """Late events read and recorded at once."""
 PERIODS_MAX = 500
@@ -148,7 +148,7 @@ def _recorded(session: Session, period_ids: Sequence[uuid.UUID]) -> dict[uuid.UU
         .where(LateEvent.billing_period_id.in_(period_ids))
         .group_by(LateEvent.billing_period_id)
     )
-    return {period_id: count for period_id, count in rows}
+    return dict(rows.tuples().all())
 
 
 def _record(context: Context, period: BillingPeriod, count: int) -> int:

@@ -1,8 +1,8 @@
 """Prices periods that late events lie in once more, and says what the difference is, line by line.
 
 The whole period is priced with every event counted by now, so that tiers are right, against what was billed for it
-so far: settling the difference makes the next one 0. Where a price or a metric was edited since, what was billed is
-no measure; there both sides are priced as it is now, with the late events and without them.
+so far: settling the difference makes the next one 0. Where a price or a metric was edited since, what was billed
+is no measure; there both sides are priced as it is now, with the late events and without them.
 """
 
 import uuid
@@ -13,7 +13,7 @@ from invoicer.billing.charge_usage import ChargeLine, UsageWindow, price_bucket
 from invoicer.billing.event_measure import measure
 from invoicer.billing.event_trace import bucket_of
 from invoicer.billing.fee_building import missing_to_minimum
-from invoicer.billing.late_lines import LineAmount, LineKey, Lines, differences, due_differences
+from invoicer.billing.late_lines import NOTHING, LineAmount, LineKey, Lines, differences, due_differences
 from invoicer.billing.late_work import LatePeriod, LateWork, PastCharge
 from invoicer.billing.recount import RecountingReader
 from invoicer.db import LateEvent
@@ -36,11 +36,15 @@ class LateDifference:
 
 @dataclass(frozen=True)
 class PricedLate:
-    """What the late events of a subscription change: what is owed, and what is to be given back."""
+    """What the late events of a subscription change: what is owed, and what is to be given back.
+
+    `on_drafts` are lines with neither that a draft has a fee for: it is computed anew, and may change yet.
+    """
 
     work: LateWork
     owed: tuple[LateDifference, ...]
     returned: tuple[LateDifference, ...]
+    on_drafts: tuple[LateDifference, ...]
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,15 @@ def price_late(usage: UsageReader, stored: ArrivalReader, work: LateWork) -> Pri
     lying = _Lying(work.events, {uuid.UUID(each.event.event_id): each for each in placed})
     owed: list[LateDifference] = []
     returned: list[LateDifference] = []
+    on_drafts: list[LateDifference] = []
     for late in work.periods:
         for past in late.charges:
             more, less = charge_differences(usage, late, past)
+            open_keys = _on_drafts(late, past) - more.keys() - less.keys()
             owed.extend(lying.difference(late, past, key, amount) for key, amount in more.items())
             returned.extend(lying.difference(late, past, key, amount) for key, amount in less.items())
-    return PricedLate(work, tuple(owed), tuple(returned))
+            on_drafts.extend(lying.difference(late, past, key, NOTHING) for key in open_keys)
+    return PricedLate(work, tuple(owed), tuple(returned), tuple(on_drafts))
 
 
 def charge_differences(usage: UsageReader, late: LatePeriod, past: PastCharge) -> tuple[Lines, Lines]:
@@ -101,6 +108,14 @@ def charge_differences(usage: UsageReader, late: LatePeriod, past: PastCharge) -
         {key: amount for key, amount in more.items() if amount.amount_cents > 0},
         {key: amount for key, amount in less.items() if amount.amount_cents < 0},
     )
+
+
+def _on_drafts(late: LatePeriod, past: PastCharge) -> set[LineKey]:
+    return {
+        key
+        for key, amount in late.billed.items()
+        if key.charge_id == past.charge.id and amount != late.billed_final.get(key, NOTHING)
+    }
 
 
 def past_lines(usage: UsageReader, past: PastCharge, window: UsageWindow) -> Lines:

@@ -1,11 +1,11 @@
-"""Settles late events at once: by credit notes, and by invoices of their own where none is to come or the policy says so.
+"""Settles late events at once: by credit notes, and by invoices where none is to come or the policy says so.
 
 Durable steps, and what a crash after each means:
 1. Read the open late events and what was billed for their periods, without a lock. Nothing is written: safe.
 2. Price the periods once more, outside of any transaction. Safe.
-3. In one transaction: lock the customer, check that nobody else has settled any of it, write credit notes, invoice,
-   the record of both and what became of each event. A crash before the commit leaves all of it open; after it
-   there is nothing open.
+3. In one transaction: lock the customer, check that nobody else has settled any of it, write credit notes,
+   invoice, the record of both and what became of each event. A crash before the commit leaves all of it open;
+   after it there is nothing open.
 Two invoicers may both do 1 and 2; of 3 the second finds it settled and writes nothing.
 """
 
@@ -34,7 +34,7 @@ from invoicer.billing.late_fees import (
     adjustment_of,
     build_late_fees,
     late_usage_days,
-    mark_events,
+    record_settled,
 )
 from invoicer.billing.late_lines import LineAmount, take_from
 from invoicer.billing.late_policy import LateEventPolicy, LateEventStatus
@@ -60,9 +60,9 @@ class _Plan:
 
     @property
     def waiting(self) -> list[LateDifference]:
-        """What is owed and left for the next invoice."""
+        """What is owed and left for the next invoice, or may come to be on a draft."""
         billed = {id(each.difference) for each in self.fees}
-        return [each for each in self.priced.owed if id(each) not in billed]
+        return [*(each for each in self.priced.owed if id(each) not in billed), *self.priced.on_drafts]
 
 
 def subscriptions_to_settle(session: Session, skipped: Collection[uuid.UUID]) -> Sequence[uuid.UUID]:
@@ -164,8 +164,7 @@ def _write(context: Context, account: BillingAccount, plan: _Plan, now: datetime
             finalize_invoice(session, customer, invoice, now=now)
         settled += [_billed(each, now) for each in plan.fees]
         settled += [Settled(each, LateEventStatus.AWAITING_INVOICE, None) for each in plan.waiting]
-        session.add_all(each.adjustment for each in settled if each.adjustment is not None)
-        mark_events(session, plan.priced, settled, now)
+        record_settled(session, plan.priced, settled, now)
     structlog.get_logger().info(
         "late_events_settled",
         subscription_id=str(work.facts.subscription.id),

@@ -142,7 +142,7 @@ def _select_open(subscription_ids: Collection[uuid.UUID], draft_id: uuid.UUID | 
 def _adjustments(
     session: Session, subscription_id: uuid.UUID, draft_id: uuid.UUID | None
 ) -> Sequence[LateAdjustment]:
-    """Everything settled so far that still stands: not on the draft that is being computed, nor on a voided invoice."""
+    """Everything settled so far that stands: not on the draft that is being computed, nor on a voided invoice."""
     rows = session.scalars(
         select(LateAdjustment)
         .join(BillingPeriod, BillingPeriod.id == LateAdjustment.billing_period_id)
@@ -293,8 +293,10 @@ def _is_on_draft(fee: Fee) -> bool:
 
 def _billed(wanted: Collection[uuid.UUID], fees: Iterable[Fee], adjustments: Iterable[LateAdjustment]) -> Lines:
     lines: dict[LineKey, LineAmount] = {}
-    amounts = [(fee_key(fee), _fee_amount(fee)) for fee in fees if fee.charge_id in wanted]
-    amounts += [(adjustment_key(each), _adjusted(each)) for each in adjustments if each.charge_id in wanted]
+    amounts = [(fee_key(fee), fee_amount(fee)) for fee in fees if fee.charge_id in wanted]
+    amounts += [
+        (adjustment_key(each), adjustment_amount(each)) for each in adjustments if each.charge_id in wanted
+    ]
     for key, amount in amounts:
         lines[key] = lines.get(key, NOTHING).plus(amount)
     return lines
@@ -316,9 +318,11 @@ def adjustment_key(adjustment: LateAdjustment) -> LineKey:
     return LineKey.of(adjustment.charge_id, adjustment.charge_filter_id, adjustment.grouped_by)
 
 
-def _fee_amount(fee: Fee) -> LineAmount:
+def fee_amount(fee: Fee) -> LineAmount:
+    """What a fee bills."""
     return LineAmount(fee.units, fee.events_count or 0, fee.amount_cents, fee.precise_amount_cents)
 
 
-def _adjusted(each: LateAdjustment) -> LineAmount:
+def adjustment_amount(each: LateAdjustment) -> LineAmount:
+    """What an adjustment billed or gave back."""
     return LineAmount(each.units, each.events_count, each.amount_cents, each.precise_amount_cents)

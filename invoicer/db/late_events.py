@@ -19,7 +19,7 @@ class LateAdjustment(Identified, Base):
     """The difference that late events made to one line of a final period, and where it was settled.
 
     A line is a charge, filter and group, or the true-up of a charge. Amounts in minor units, below zero where they
-    were given back. Everything billed for a line so far is its own fee and all of its adjustments. One on a draft
+    were given back. `position` counts those of a period. Everything billed for a line so far is its own fee and all of its adjustments. One on a draft
     goes with its fee, and comes anew with each refresh.
     """
 
@@ -36,6 +36,7 @@ class LateAdjustment(Identified, Base):
     credit_note_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("credit_notes.id", ondelete="CASCADE"), index=True
     )
+    position: Mapped[int]
     units: Mapped[Decimal]
     events_count: Mapped[int]
     amount_cents: Mapped[int]

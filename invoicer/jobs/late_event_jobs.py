@@ -11,7 +11,6 @@ from invoicer.context import Context
 from invoicer.db.session import transaction
 from schemas.errors import TransientError
 
-
 FAILURES_MAX = 100
 """Subscriptions that may fail in one run before it stops: past that it is not the subscriptions."""
 
@@ -26,8 +25,8 @@ class LateEventJobs:
     def run_when_due(self) -> None:
         """Run every `reconcile_seconds` of the machine's time.
 
-        On a test clock always: everything accepted is known before time moves on. No error stops due work that needs
-        none of it; what was not done is done the next time.
+        On a test clock always: everything accepted is known before time moves on. No error stops due work that
+        needs none of it; what was not done is done the next time.
         """
         if not self._is_due():
             return

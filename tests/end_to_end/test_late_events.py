@@ -12,6 +12,7 @@ from tests.services.millrace import EmbeddedInstance
 CLOCK_START = "2023-11-01T00:00:00Z"
 DECEMBER = "2023-12-01T00:00:00Z"
 JANUARY = "2024-01-01T00:00:00Z"
+DAY = 86_400
 
 
 @pytest.fixture
@@ -92,7 +93,8 @@ def test_late_event_is_on_the_next_invoice_at_the_price_of_its_period(instance: 
         "next_invoice",
     )
     assert (listed["lago_invoice_id"], listed["invoice_number"]) == (november["lago_id"], november["number"])
-    send(instance, "december", 1, timestamp=story.MORNING + 30 * 86_400)
+    story.move_clock(instance, "2023-12-20T00:00:00Z")
+    send(instance, "december", 1, timestamp=story.MORNING + 30 * DAY)
 
     story.move_clock(instance, JANUARY)
     december = story.invoices_of(instance, "acme")[-1]
@@ -119,7 +121,8 @@ def test_late_event_that_lowers_the_amount_is_credited_and_taken_by_the_next_inv
     [listed] = late_events(instance)
     assert (listed["status"], listed["adjustment"]["amount_cents"]) == ("credited", -300)
     assert listed["adjustment"]["credit_note_number"] == f"{november['number']}-CN001"
-    send(instance, "december", 5, timestamp=story.MORNING + 30 * 86_400)
+    story.move_clock(instance, "2023-12-20T00:00:00Z")
+    send(instance, "december", 5, timestamp=story.MORNING + 30 * DAY)
     story.move_clock(instance, JANUARY)
     december = story.invoices_of(instance, "acme")[-1]
     assert amounts(december) == [("tokens", 500, "5.0")]
@@ -168,7 +171,7 @@ def test_ignored_late_event_is_listed_and_stays_out_of_later_corrections(instanc
     policy(instance, "credit_note_or_invoice")
     send(instance, "late", 1)
     settle(instance)
-    assert [each["total_amount_cents"] for each in story.invoices_of(instance, "acme")] == [800, 100]
+    assert sorted(each["total_amount_cents"] for each in story.invoices_of(instance, "acme")) == [100, 800]
 
 
 def test_policy_that_does_not_exist_is_refused(instance: EmbeddedInstance) -> None:

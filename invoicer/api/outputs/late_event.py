@@ -29,10 +29,9 @@ class LateAdjustmentOutput(BaseModel):
     units: str = Field(description="How many units the line has more, or less.")
     events_count: int
     amount_cents: int
-    amount_currency: str
 
     @classmethod
-    def of(cls, adjustment: LateAdjustment, currency: str) -> "LateAdjustmentOutput":
+    def of(cls, adjustment: LateAdjustment) -> "LateAdjustmentOutput":
         fee, note = adjustment.fee, adjustment.credit_note
         invoice: Invoice | None = None if fee is None else fee.invoice
         return cls(
@@ -48,7 +47,6 @@ class LateAdjustmentOutput(BaseModel):
             units=decimal_text(adjustment.units),
             events_count=adjustment.events_count,
             amount_cents=adjustment.amount_cents,
-            amount_currency=currency,
         )
 
 
@@ -94,9 +92,7 @@ class LateEventOutput(BaseModel):
             invoice_number=billed.invoice.number,
             policy=late.policy,
             status=late.status,
-            adjustment=None
-            if late.adjustment is None
-            else LateAdjustmentOutput.of(late.adjustment, billed.invoice.currency),
+            adjustment=None if late.adjustment is None else LateAdjustmentOutput.of(late.adjustment),
         )
 
 

@@ -62,6 +62,7 @@ def _create_adjustments() -> None:
         sa.Column("is_true_up", sa.Boolean(), nullable=False),
         sa.Column("fee_id", sa.Uuid(), nullable=True),
         sa.Column("credit_note_id", sa.Uuid(), nullable=True),
+        sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("units", ExactDecimal(), nullable=False),
         sa.Column("events_count", sa.BigInteger(), nullable=False),
         sa.Column("amount_cents", sa.BigInteger(), nullable=False),
