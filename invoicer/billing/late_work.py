@@ -127,7 +127,7 @@ def select_final_periods() -> ColumnElement[bool]:
 
 
 def _select_open(subscription_ids: Collection[uuid.UUID], draft_id: uuid.UUID | None) -> Select[LateEvent]:
-    is_open = LateEvent.status.in_(OPEN)
+    is_open: ColumnElement[bool] = LateEvent.status.in_(OPEN)
     if draft_id is not None:
         is_open = or_(is_open, Fee.invoice_id == draft_id)
     return (

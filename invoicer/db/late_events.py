@@ -18,9 +18,9 @@ from invoicer.db.subscriptions import Subscription
 class LateAdjustment(Identified, Base):
     """The difference that late events made to one line of a final period, and where it was settled.
 
-    A line is a charge, filter and group, or the true-up of a charge. Amounts in minor units, below zero where they
-    were given back. `position` counts those of a period. Everything billed for a line so far is its own fee and all of its adjustments. One on a draft
-    goes with its fee, and comes anew with each refresh.
+    A line is a charge, filter and group, or the true-up of a charge. Amounts are minor units, below zero where
+    they were given back. `position` counts those of a period. Everything billed for a line so far is its own fee
+    and all of its adjustments. One on a draft goes with its fee, and comes anew with each refresh.
     """
 
     __tablename__ = "late_adjustments"

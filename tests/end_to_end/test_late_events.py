@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.end_to_end import story
@@ -107,8 +108,30 @@ def test_late_event_is_on_the_next_invoice_at_the_price_of_its_period(instance: 
     assert (adjustment["lago_fee_id"], adjustment["lago_invoice_id"]) == (fee["lago_id"], december["lago_id"])
     assert (adjustment["amount_cents"], adjustment["units"]) == (400, "6.0")
 
+    check_trace_and_fee(instance, november, fee)
+    assert 'millrace_late_events_total{policy="next_invoice",status="billed"} 1.0' in metrics(instance)
+
     story.move_clock(instance, "2024-02-01T00:00:00Z")
     assert amounts(story.invoices_of(instance, "acme")[-1]) == [], "it is billed once"
+
+
+def check_trace_and_fee(instance: EmbeddedInstance, november: story.Json, fee: story.Json) -> None:
+    """From the event to the fee of the difference, and from there back to the event and the recount."""
+    traced = story.unwrap(instance.api.get("events/late/trace"), "event_trace")
+    billing = traced["events"][0]["subscriptions"][0]["charges"][0]["billing"]
+    assert (billing["state"], billing["lago_invoice_id"]) == ("late", november["lago_id"])
+    assert billing["late_event"]["adjustment"]["lago_fee_id"] == fee["lago_id"]
+    behind = instance.api.get(f"fees/{fee['lago_id']}/events").json()
+    assert [event["transaction_id"] for event in behind["events"]] == ["late"]
+    recount = behind["recount"]
+    assert (recount["matches_fee"], recount["units"], recount["amount_cents"]) == (True, "6.0", 400)
+    own = instance.api.get(f"fees/{november['fees'][1]['lago_id']}/events").json()["recount"]
+    assert (own["matches_fee"], own["units"], own["late_events"]["events_count"]) == (True, "8.0", 1)
+
+
+def metrics(instance: EmbeddedInstance) -> str:
+    """What Prometheus is told."""
+    return httpx.get(f"{str(instance.api.base_url).split('/api')[0]}/metrics").text
 
 
 def test_late_event_that_lowers_the_amount_is_credited_and_taken_by_the_next_invoice(
@@ -238,7 +261,7 @@ def test_late_recurring_units_are_billed_in_every_period_they_were_held(instance
 
 
 def test_changed_price_is_not_put_on_what_was_billed_before(instance: EmbeddedInstance) -> None:
-    """The price doubles after November was billed: one late token costs 2.00, the eight of November nothing more."""
+    """The price doubles after November was billed: one late token costs 2.00, the eight billed nothing more."""
     tokens = story.sum_metric(instance, "tokens", "n")
     plan = story.plan(instance, "pro", [story.standard_charge(tokens, "1")])
     story.subscribe(instance, "acme", "pro", "acme-pro")

@@ -86,8 +86,8 @@ class TracedLateEventOutput(BaseModel):
 class BillingOutput(BaseModel):
     """What became of an event under a charge; ids and number only where there is an invoice to be seen.
 
-    An event that came too late names the invoice that it missed and no fee of it; `late_event` names the fee of the
-    difference.
+    An event that came too late names the invoice that it missed and no fee of it; `late_event` names the fee of
+    the difference.
     """
 
     state: BillingState
