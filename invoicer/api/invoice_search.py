@@ -66,7 +66,8 @@ class Search(BaseModel):
 
     def _flags(self) -> list[ColumnElement[bool]]:
         is_partial = (Invoice.total_paid_amount_cents > 0) & (
-            Invoice.total_paid_amount_cents < Invoice.total_amount_cents
+            Invoice.total_paid_amount_cents
+            < Invoice.total_amount_cents - Invoice.total_offsetted_credit_note_amount_cents
         )
         possible = (
             (self.payment_overdue, Invoice.payment_overdue.is_(True)),

@@ -10,6 +10,7 @@ from invoicer.api.pagination import Paginated, PaginationMeta, paginate
 from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.billing.draft_refresh import finalize_draft, refresh_draft, wait_until_counted
+from invoicer.billing.finalization import lock_customer
 from invoicer.billing.invoice_building import InvoiceStatus
 from invoicer.billing.invoice_changes import InvoiceChanges, find_invoice, update_invoice
 from invoicer.catalog.customers import find_customer
@@ -73,7 +74,8 @@ def update(
     lago_id: str, body: InvoiceChangesBody, organization: CurrentOrganization, session: DbSession, now: Now
 ) -> InvoiceAnswer:
     """Change the notes of an invoice, or whether it was paid."""
-    invoice = find_invoice(session, organization.id, lago_id)
+    lock_customer(session, find_invoice(session, organization.id, lago_id).customer_id, waits=True)
+    invoice = find_invoice(session, organization.id, lago_id)  # as a credit note just written left it
     update_invoice(invoice, body.invoice, now)
     session.flush()
     return _answer(invoice, now)

@@ -7,6 +7,8 @@ from fastapi import APIRouter
 from invoicer.api import (
     billable_metrics,
     charge_filters,
+    credit_note_metadata,
+    credit_notes,
     customers,
     event_trace,
     events,
@@ -41,11 +43,13 @@ def catalog_routers() -> Sequence[APIRouter]:
 
 
 def billing_routers() -> Sequence[APIRouter]:
-    """Routes of subscriptions, usage, invoices, fees and events."""
+    """Routes of subscriptions, usage, invoices, credit notes, fees and events."""
     return (
         subscriptions.router,
         usage.router,
         invoices.router,
+        credit_note_metadata.router,
+        credit_notes.router,
         fee_events.router,
         fees.router,
         event_trace.router,

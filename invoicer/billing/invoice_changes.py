@@ -75,11 +75,34 @@ def update_invoice(invoice: Invoice, changes: InvoiceChanges, now: datetime) -> 
     invoice.updated_at = now
 
 
+def due_amount_cents(invoice: Invoice) -> int:
+    """What is still to be paid, in minor units: the total less payments and offsets; 0 when voided.
+
+    Source: Lago invoices, amount fields.
+    """
+    if invoice.status == InvoiceStatus.VOIDED:
+        return 0
+    settled = invoice.total_paid_amount_cents + invoice.total_offsetted_credit_note_amount_cents
+    return invoice.total_amount_cents - settled
+
+
+def offset_invoice(invoice: Invoice, amount_cents: int, now: datetime) -> None:
+    """Take a credit note off what is due; an invoice that owes nothing after that counts as paid.
+
+    Source: Lago payments.
+    """
+    invoice.total_offsetted_credit_note_amount_cents += amount_cents
+    invoice.updated_at = now
+    if due_amount_cents(invoice) == 0:
+        _set_payment(invoice, PaymentStatus.SUCCEEDED, now)
+
+
 def _set_payment(invoice: Invoice, status: PaymentStatus, now: datetime) -> None:
-    """Paid in full, or not at all: there are no partial payments. The fees follow."""
+    """Paid in full, less what was offset, or not at all: there are no partial payments. The fees follow."""
     invoice.payment_status = status
     is_paid = status is PaymentStatus.SUCCEEDED
-    invoice.total_paid_amount_cents = invoice.total_amount_cents if is_paid else 0
+    owed = invoice.total_amount_cents - invoice.total_offsetted_credit_note_amount_cents
+    invoice.total_paid_amount_cents = owed if is_paid else 0
     if is_paid:
         invoice.payment_overdue = False
         invoice.payment_overdue_at = None

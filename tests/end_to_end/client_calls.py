@@ -21,6 +21,7 @@ from lago_python_client.models import (
     Subscription,
     Tax,
 )
+from lago_python_client.models.credit_note import CreditNoteEstimate, CreditNoteUpdate, Items
 
 from tests.end_to_end.client_world import World, charge_filter, metric_of, plan_of
 
@@ -310,7 +311,83 @@ BILLING_CALLS = (
     ),
 )
 
-CALLS = CATALOG_CALLS + CUSTOMER_CALLS + BILLING_CALLS
+CREDIT_NOTE_CALLS = (
+    Call(
+        "credit_notes.create",
+        lambda world: (
+            world.credit_note_of(world.invoice().lago_id, credit_amount_cents=500, reason="order_change"),
+        ),
+        lambda note: (
+            note.credit_status,
+            note.balance_amount_cents,
+            note.reason,
+            note.items.__root__[0].amount_cents,
+            note.customer.currency,
+        ),
+        ("available", 500, "order_change", 500, "USD"),
+    ),
+    Call(
+        "credit_notes.find",
+        lambda world: (world.credit_note().lago_id,),
+        reads("sequential_id", "total_amount_cents", "refund_status", "metadata"),
+        (1, 500, None, None),
+    ),
+    Call(
+        "credit_notes.find_all",
+        lambda world: (PAGE if world.credit_note() else {},),
+        one_page("credit_notes"),
+        FIRST_OF_ONE,
+    ),
+    Call(
+        "credit_notes.update",
+        lambda world: (CreditNoteUpdate(refund_status="succeeded"), world.credit_note(is_paid=True).lago_id),
+        reads("refund_status", "refund_amount_cents", "credit_status"),
+        ("succeeded", 500, None),
+    ),
+    Call(
+        "credit_notes.void",
+        lambda world: (world.credit_note().lago_id,),
+        reads("credit_status", "balance_amount_cents"),
+        ("voided", 0),
+    ),
+    Call(
+        "credit_notes.estimate",
+        lambda world: (_estimate_of(world, world.invoice().lago_id),),
+        reads("max_creditable_amount_cents", "max_refundable_amount_cents", "max_offsettable_amount_cents"),
+        (500, 0, 500),
+    ),
+    Call(
+        "credit_notes.replace_metadata",
+        lambda world: (world.credit_note(metadata={"a": "1"}).lago_id, {"b": "2"}),
+        dict,
+        {"b": "2"},
+    ),
+    Call(
+        "credit_notes.merge_metadata",
+        lambda world: (world.credit_note(metadata={"a": "1"}).lago_id, {"b": None}),
+        dict,
+        {"a": "1", "b": None},
+    ),
+    Call(
+        "credit_notes.delete_all_metadata",
+        lambda world: (world.credit_note(metadata={"a": "1"}).lago_id,),
+        repr,
+        "None",
+    ),
+    Call(
+        "credit_notes.delete_metadata_key",
+        lambda world: (world.credit_note(metadata={"a": "1", "b": "2"}).lago_id, "a"),
+        dict,
+        {"b": "2"},
+    ),
+)
+
+
+def _estimate_of(world: World, invoice_id: str) -> CreditNoteEstimate:
+    return CreditNoteEstimate(invoice_id=invoice_id, items=Items(__root__=[world.credit_item(invoice_id)]))
+
+
+CALLS = CATALOG_CALLS + CUSTOMER_CALLS + BILLING_CALLS + CREDIT_NOTE_CALLS
 
 UNAUTHORIZED = {"status": 401, "error": "Unauthorized"}
 NO_ROUTE = {"status": 404, "error": "Not Found", "code": "resource_not_found"}
@@ -340,6 +417,7 @@ CLIENT_DEFECTS = (
     Refusal("plan_charges.find_all", lambda _: ("pro",), 401, UNAUTHORIZED),
     Refusal("customer_invoices.find_all", lambda _: ("acme",), 401, UNAUTHORIZED),
     Refusal("customer_subscriptions.find_all", lambda _: ("acme",), 401, UNAUTHORIZED),
+    Refusal("customer_credit_notes.find_all", lambda _: ("acme",), 401, UNAUTHORIZED),
 )
 """The client sends no body with the first and no key with the others; Lago refuses them in the same way."""
 
@@ -353,6 +431,7 @@ NOT_OFFERED = (
     Refusal("invoices.payment_url", lambda world: (world.invoice().lago_id,), 404, NO_ROUTE),
     Refusal("invoices.destroy", lambda world: (world.invoice(grace_days=3).lago_id,), 404, NO_ROUTE),
     Refusal("invoices.preview", lambda _: (Invoice(),), 404, NO_ROUTE),
+    Refusal("credit_notes.download", lambda world: (world.credit_note().lago_id,), 404, NO_ROUTE),
     Refusal("events.estimate_fees", lambda world: (world.event("estimated"),), 404, NO_ROUTE),
     Refusal("fees.update", lambda world: (Fee(payment_status="succeeded"), world.fee().lago_id), 405, INVOICED),
     Refusal("fees.destroy", lambda world: (world.fee().lago_id,), 405, INVOICED),
@@ -376,6 +455,7 @@ NOT_OFFERED = (
     ),
     Refusal("subscriptions.destroy_charge_filter", lambda _: ("acme-pro", "tokens", "1"), 404, NO_ROUTE),
 )
-"""One-off invoices, voiding, payments, estimations, projections, portals, lifetime usage, alerts, overrides."""
+"""One-off invoices, voiding, payments, documents of credit notes, estimations, projections, portals, lifetime
+usage, alerts, overrides."""
 
 REFUSALS = CLIENT_DEFECTS + NOT_OFFERED

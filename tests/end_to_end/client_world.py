@@ -17,10 +17,12 @@ from lago_python_client.models import (
     Customer,
     CustomerBillingConfiguration,
     Event,
+    Invoice,
     Plan,
     Subscription,
     Tax,
 )
+from lago_python_client.models.credit_note import CreditNote, Item, Items
 
 from tests.end_to_end.story import move_clock
 from tests.services.millrace import Instance
@@ -85,6 +87,23 @@ class World:
         """The only fee of an invoice of its own."""
         [fee] = self.lago.invoices.find(self.invoice().lago_id).fees.__root__
         return fee
+
+    def credit_note(self, *, is_paid: bool = False, **changes: Any) -> Any:
+        """A note of 5.00 over an invoice of its own: as credit, or refunded where the invoice is paid."""
+        invoice = self.invoice()
+        if is_paid:
+            self.lago.invoices.update(Invoice(payment_status="succeeded"), invoice.lago_id)
+        share = {"refund_amount_cents" if is_paid else "credit_amount_cents": 500}
+        return self.lago.credit_notes.create(self.credit_note_of(invoice.lago_id, **share | changes))
+
+    def credit_note_of(self, invoice_id: str, **values: Any) -> CreditNote:
+        """A note of 5.00 over an invoice, to be created."""
+        return CreditNote(invoice_id=invoice_id, items=Items(__root__=[self.credit_item(invoice_id)]), **values)
+
+    def credit_item(self, invoice_id: str) -> Item:
+        """5.00 of the first fee of an invoice."""
+        fee = self.lago.invoices.find(invoice_id).fees.__root__[0]
+        return Item(fee_id=fee.lago_id, amount_cents=500)
 
     def tax(self) -> Any:
         """A tax that nothing applies."""

@@ -27,7 +27,7 @@ from tests.services.millrace import EmbeddedInstance, Instance
 CLOCK_START = "2026-01-01T00:00:00Z"
 RESOURCES = frozenset(
     "organizations billable_metrics plans plan_charges taxes customers subscriptions events invoices fees "
-    "customer_invoices customer_subscriptions".split()
+    "credit_notes customer_invoices customer_subscriptions customer_credit_notes".split()
 )
 """The parts of the client that are offered; of the others, none."""
 
@@ -105,6 +105,7 @@ def test_call_that_is_refused_says_so_in_lagos_words(world: World, refusal: Refu
         ("subscriptions.destroy", ("nothing",), 404, "subscription_not_found", None),
         ("invoices.find", ("nothing",), 404, "invoice_not_found", None),
         ("fees.find", ("nothing",), 404, "fee_not_found", None),
+        ("credit_notes.find", ("nothing",), 404, "credit_note_not_found", None),
         ("events.find", ("nothing",), 404, "event_not_found", None),
         (
             "billable_metrics.create",

@@ -1,4 +1,4 @@
-"""An applied tax as the API shows it, on a fee or on an invoice."""
+"""An applied tax as the API shows it, on a fee, an invoice or a credit note."""
 
 import uuid
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from invoicer.catalog.fields import Instant
-from invoicer.db import FeeAppliedTax, InvoiceAppliedTax
+from invoicer.db import CreditNoteAppliedTax, FeeAppliedTax, InvoiceAppliedTax
 
 
 class AppliedTaxOutput(BaseModel):
@@ -23,8 +23,10 @@ class AppliedTaxOutput(BaseModel):
     created_at: Instant
 
 
-def applied_tax_values(applied: FeeAppliedTax | InvoiceAppliedTax, currency: str) -> dict[str, Any]:
-    """What both kinds show."""
+def applied_tax_values(
+    applied: FeeAppliedTax | InvoiceAppliedTax | CreditNoteAppliedTax, currency: str
+) -> dict[str, Any]:
+    """What all kinds show."""
     return {
         "lago_id": applied.id,
         "lago_tax_id": applied.tax_id,

@@ -9,10 +9,11 @@ from pydantic import BaseModel
 from invoicer.api.outputs.applied_tax import AppliedTaxOutput, applied_tax_values
 from invoicer.api.outputs.customer import CustomerOutput
 from invoicer.api.outputs.fee import FeeOutput
+from invoicer.api.outputs.invoice_credit import InvoiceCreditOutput
 from invoicer.api.outputs.subscription import SubscriptionOutput
 from invoicer.api.pagination import PaginationMeta
 from invoicer.billing.finalization import draft_number
-from invoicer.billing.invoice_building import InvoiceStatus
+from invoicer.billing.invoice_changes import due_amount_cents
 from invoicer.billing.periods import Period, PeriodEnd
 from invoicer.catalog.fields import Instant
 from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
@@ -111,7 +112,7 @@ class InvoiceOutput(BaseModel):
     total_amount_cents: int
     total_due_amount_cents: int
     total_paid_amount_cents: int
-    total_offsetted_credit_note_amount_cents: int = 0
+    total_offsetted_credit_note_amount_cents: int
     prepaid_credit_amount_cents: int
     prepaid_granted_credit_amount_cents: int | None = None
     prepaid_purchased_credit_amount_cents: int | None = None
@@ -139,7 +140,7 @@ class InvoiceInFullOutput(InvoiceOutput):
     subscriptions: list[SubscriptionOutput]
     billing_periods: list[BillingPeriodOutput]
     fees: list[FeeOutput]
-    credits: list[dict[str, Any]] = []
+    credits: list[InvoiceCreditOutput]
     error_details: list[dict[str, Any]] = []
     applied_invoice_custom_sections: list[dict[str, Any]] = []
 
@@ -152,6 +153,7 @@ class InvoiceInFullOutput(InvoiceOutput):
             subscriptions=[SubscriptionOutput.of(period.subscription, now) for period in periods],
             billing_periods=[BillingPeriodOutput.of(period) for period in periods],
             fees=[FeeOutput.of(fee) for fee in invoice.fees],
+            credits=[InvoiceCreditOutput.of(credit) for credit in invoice.credits],
         )
 
 
@@ -173,17 +175,17 @@ _SAME_NAMED = (
     "payment_status payment_dispute_lost_at payment_overdue currency fees_amount_cents taxes_amount_cents "
     "progressive_billing_credit_amount_cents coupons_amount_cents credit_notes_amount_cents "
     "sub_total_excluding_taxes_amount_cents sub_total_including_taxes_amount_cents total_amount_cents "
-    "total_paid_amount_cents prepaid_credit_amount_cents created_at updated_at voided_at"
+    "total_paid_amount_cents total_offsetted_credit_note_amount_cents prepaid_credit_amount_cents created_at "
+    "updated_at voided_at"
 ).split()
 
 
 def _values(invoice: Invoice) -> dict[str, Any]:
-    is_voided = invoice.status == InvoiceStatus.VOIDED
     taxes = sorted(invoice.applied_taxes, key=lambda applied: applied.tax_code)
     return {field: getattr(invoice, field) for field in _SAME_NAMED} | {
         "lago_id": invoice.id,
         "number": invoice.number or draft_number(invoice.customer.organization),
-        "total_due_amount_cents": 0 if is_voided else invoice.total_amount_cents - invoice.total_paid_amount_cents,
+        "total_due_amount_cents": due_amount_cents(invoice),
         "customer": CustomerOutput.of(invoice.customer),
         "metadata": [InvoiceMetadataOutput.of(entry) for entry in invoice.metadata_entries],
         "applied_taxes": [InvoiceTaxOutput.of(each, invoice.currency) for each in taxes],

@@ -48,3 +48,19 @@ def the_invoice(client: httpx.Client) -> Any:
     """The only invoice, in full."""
     [listed] = client.get("/api/v1/invoices").json()["invoices"]
     return client.get(f"/api/v1/invoices/{listed['lago_id']}").json()["invoice"]
+
+
+def give_back(client: httpx.Client) -> None:
+    """A credit note of 1.00 over the plan's fee of the only invoice, and what its taxes are."""
+    invoice = the_invoice(client)
+    fee = next(fee for fee in invoice["fees"] if fee["item"]["type"] == "subscription")
+    items = [{"fee_id": fee["lago_id"], "amount_cents": 100}]
+    amount = 100 + round(fee["taxes_rate"])
+    post(
+        client,
+        "credit_notes",
+        "credit_note",
+        invoice_id=invoice["lago_id"],
+        items=items,
+        credit_amount_cents=amount,
+    )

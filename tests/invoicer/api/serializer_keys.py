@@ -118,6 +118,21 @@ FEE_TAX = frozenset(
     "created_at".split()
 )
 
+CREDIT_NOTE = frozenset(
+    "lago_id billing_entity_code sequential_id number lago_invoice_id invoice_number purchase_order_number "
+    "issuing_date credit_status refund_status reason description currency total_amount_cents "
+    "precise_total_amount_cents taxes_amount_cents precise_taxes_amount_cents "
+    "sub_total_excluding_taxes_amount_cents balance_amount_cents credit_amount_cents refund_amount_cents "
+    "offset_amount_cents coupons_adjustment_amount_cents taxes_rate created_at updated_at file_url xml_url "
+    "self_billed metadata applied_taxes error_details items".split()
+)
+CREDIT_NOTE_IN_FULL = CREDIT_NOTE | {"customer"}
+CREDIT_NOTE_ITEM = frozenset("lago_id amount_cents precise_amount_cents amount_currency fee".split())
+CREDIT_NOTE_TAX = frozenset(
+    "lago_id lago_credit_note_id lago_tax_id tax_name tax_code tax_rate tax_description base_amount_cents "
+    "amount_cents amount_currency created_at".split()
+)
+
 ORGANIZATION = frozenset(
     "lago_id name slug default_currency created_at webhook_url webhook_urls country address_line1 address_line2 "
     "state zipcode email city legal_name legal_number timezone net_payment_term email_settings "

@@ -12,7 +12,7 @@ from invoicer.db import CatalogSnapshotRow
 from invoicer.db.migrate import upgrade
 from invoicer.db.session import SessionFactory, open_engine, session_factory, transaction
 from schemas.catalog import decode_snapshot
-from tests.invoicer.api.bodies import Json, make_customer, make_metric, make_plan, make_tax
+from tests.invoicer.api.bodies import Json, make_customer, make_metric, make_plan, make_tax, post
 
 CALLERS = 60
 """More than there are worker threads (40) or connections (15)."""
@@ -75,3 +75,28 @@ def test_metrics_created_at_once_are_all_published(client: httpx.Client, context
     snapshot = decode_snapshot(document)
     assert {metric.code for metric in snapshot.metrics} == {f"metric {n}" for n in range(20)}
     assert snapshot.version == 21
+
+
+def test_credit_notes_over_one_fee_at_once_give_back_no_more_than_it(client: httpx.Client) -> None:
+    """Twelve callers ask for 20.00 of a fee of 100.00: five get it, under the numbers 1 to 5."""
+    customer = post(client, "customers", make_customer())
+    post(client, "plans", make_plan(amount_cents=10_000, pay_in_advance=True))
+    wanted = {"external_customer_id": customer["external_id"], "external_id": "acme-1", "plan_code": "startup"}
+    post(client, "subscriptions", {"subscription": wanted})
+    [invoice] = client.get("/api/v1/invoices").json()["invoices"]
+    [fee] = client.get("/api/v1/fees").json()["fees"]
+    items = [{"fee_id": fee["lago_id"], "amount_cents": fee["amount_cents"] // 5}]
+    body = {
+        "credit_note": {
+            "invoice_id": invoice["lago_id"],
+            "items": items,
+            "credit_amount_cents": fee["amount_cents"] // 5,
+        }
+    }
+
+    answers = at_once(lambda _: client.post("/api/v1/credit_notes", json=body), 12)
+
+    notes = [answer.json()["credit_note"] for answer in answers if answer.status_code == 200]
+    refused = [answer.json()["error_details"] for answer in answers if answer.status_code == 422]
+    assert sorted(note["sequential_id"] for note in notes) == [1, 2, 3, 4, 5]
+    assert refused == [{"amount_cents": ["higher_than_remaining_fee_amount"]}] * 7

@@ -11,7 +11,7 @@ import pytest
 from invoicer.db import Organization
 from schemas.usage import StoredEvent
 from tests.invoicer.api import serializer_keys as keys
-from tests.invoicer.api.billed_customer import bill_once, the_invoice
+from tests.invoicer.api.billed_customer import bill_once, give_back, the_invoice
 from tests.invoicer.billing.recounted_usage import RecountedUsage
 from tests.invoicer.fakes import FakeEvents
 
@@ -30,6 +30,7 @@ def billed(
 ) -> httpx.Client:
     """A client of an organization with one billed customer and one stored event."""
     bill_once(client, usage)
+    give_back(client)
     at = datetime(2026, 3, 20, 8, 30, 0, 5_000, tzinfo=UTC)
     event = StoredEvent(
         event_id="11111111-2222-3333-4444-555555555555",
@@ -47,10 +48,12 @@ def billed(
 
 
 def with_ids(client: httpx.Client, path: str) -> str:
-    """The path with the ids of the only invoice, its second fee and the only charge filter."""
+    """The path with the ids of the only invoice, its second fee, its credit note and the only charge filter."""
     if "INVOICE" in path or "FEE" in path:
         invoice = the_invoice(client)
         path = path.replace("INVOICE", invoice["lago_id"]).replace("FEE", invoice["fees"][1]["lago_id"])
+    if "NOTE" in path:
+        path = path.replace("NOTE", client.get("/api/v1/credit_notes").json()["credit_notes"][0]["lago_id"])
     if "FILTER" in path:
         filters = client.get("/api/v1/plans/team/charges/calls/filters").json()["filters"]
         path = path.replace("FILTER", filters[0]["lago_id"])
@@ -128,6 +131,14 @@ PLACES = (
     ("invoices/INVOICE", "invoice.billing_periods.0", keys.BILLING_PERIOD),
     ("invoices/INVOICE", "invoice.subscriptions.0", keys.SUBSCRIPTION),
     ("invoices/INVOICE", "invoice.fees.0", keys.FEE),
+    ("credit_notes", "credit_notes.0", keys.CREDIT_NOTE),
+    ("credit_notes", "meta", keys.META),
+    ("customers/acme/credit_notes", "credit_notes.0", keys.CREDIT_NOTE),
+    ("credit_notes/NOTE", "credit_note", keys.CREDIT_NOTE_IN_FULL),
+    ("credit_notes/NOTE", "credit_note.customer", keys.CUSTOMER),
+    ("credit_notes/NOTE", "credit_note.items.0", keys.CREDIT_NOTE_ITEM),
+    ("credit_notes/NOTE", "credit_note.items.0.fee", keys.FEE),
+    ("credit_notes/NOTE", "credit_note.applied_taxes.0", keys.CREDIT_NOTE_TAX),
     ("fees", "fees.0", keys.FEE),
     ("fees", "meta", keys.META),
     ("fees/FEE", "fee", keys.FEE),
@@ -195,6 +206,8 @@ WRITES: tuple[tuple[str, str, Json, str, frozenset[str]], ...] = (
     ),
     ("PUT", "invoices/INVOICE", {"invoice": {"payment_status": "failed"}}, "invoice", keys.INVOICE_IN_FULL),
     ("PUT", "invoices/INVOICE/refresh", {}, "invoice", keys.INVOICE_IN_FULL),
+    ("PUT", "credit_notes/NOTE", {"credit_note": {"metadata": {}}}, "credit_note", keys.CREDIT_NOTE_IN_FULL),
+    ("PUT", "credit_notes/NOTE/void", {}, "credit_note", keys.CREDIT_NOTE_IN_FULL),
     ("POST", "invoices/INVOICE/download", {}, "invoice", keys.INVOICE_IN_FULL),
     ("PUT", "organizations", {"organization": {"timezone": "UTC"}}, "organization", keys.ORGANIZATION),
     ("DELETE", "plans/team/charges/calls/filters/FILTER", {}, "filter", keys.CHARGE_FILTER),
@@ -223,7 +236,10 @@ _SECONDS = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 _MILLISECONDS = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 _DATE = r"\d{4}-\d\d-\d\d"
 _DECIMAL = r"-?\d+\.\d+"
-_PRECISE_AMOUNTS = "_precise_amount_cents|precise_coupons_amount_cents|precise_amount|precise_total_amount"
+_PRECISE_AMOUNTS = (
+    "precise_amount_cents|precise_taxes_amount_cents|precise_total_amount_cents|precise_coupons_amount_cents|"
+    "precise_amount|precise_total_amount"
+)
 TYPES: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     (rf"(total_aggregated_)?units|.*({_PRECISE_AMOUNTS}|precise_unit_amount)", str, _DECIMAL),
     (r"started_at|timestamp", str, _MILLISECONDS),
@@ -285,7 +301,7 @@ NEVER_NULL = frozenset(
 
 def test_amounts_and_units_are_never_null(billed: httpx.Client) -> None:
     """Whoever adds them up needs no guard."""
-    for path in ("invoices/INVOICE", "fees", CURRENT, PAST, "events/t1"):
+    for path in ("invoices/INVOICE", "credit_notes/NOTE", "fees", CURRENT, PAST, "events/t1"):
         values = [(name, value) for name, value in named_values(read(billed, path)) if name in NEVER_NULL]
 
         assert values

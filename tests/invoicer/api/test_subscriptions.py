@@ -114,14 +114,20 @@ def test_subscription_ended_is_invoiced_for_what_it_used(client: httpx.Client, u
     assert period["charges_to_datetime"] == "2026-03-20T08:00:00Z"
 
 
-def test_subscription_in_advance_ended_keeps_the_wish_for_a_credit_note(client: httpx.Client) -> None:
-    """Credit notes are not made: `credit` is kept with the subscription, `refund` is refused."""
+def test_subscription_in_advance_ended_is_credited_and_not_refunded(client: httpx.Client) -> None:
+    """17 of 31 days of 120.00 were paid, the 15th is used: 61.94 are credited; `refund` is refused."""
     make_plan(client, pay_in_advance=True)
     subscribe(client)
     refused = client.delete("/api/v1/subscriptions/acme-1", params={"on_termination_credit_note": "refund"})
     assert refused.json()["error_details"] == {"on_termination_credit_note": ["not_supported"]}
     ended = client.delete("/api/v1/subscriptions/acme-1").json()["subscription"]
     assert ended["on_termination_credit_note"] == "credit"
+    [note] = client.get("/api/v1/credit_notes").json()["credit_notes"]
+    assert (note["reason"], note["credit_amount_cents"], note["credit_status"]) == (
+        "order_cancellation",
+        6_194,
+        "available",
+    )
 
 
 def test_pending_subscription_is_canceled_and_never_starts(client: httpx.Client) -> None:

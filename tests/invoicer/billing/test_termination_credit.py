@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from invoicer.billing import period_closing
 from invoicer.billing.draft_refresh import finalize_draft
 from invoicer.billing.subscription_changes import terminate_plan_subscriptions
 from invoicer.billing.subscription_input import TerminationCreditNote
 from invoicer.db import Plan, Subscription
 from invoicer.db.session import transaction
+from invoicer.jobs.due_jobs import run_due
 from tests.invoicer.billing.give_back import give_back, told_credits, told_notes
 from tests.invoicer.billing.scenario import Scenario, utc
 
@@ -74,6 +76,29 @@ def test_termination_by_its_end_credits_in_the_step_that_ends_it(scenario: Scena
     assert told_credits(scenario) == [f"MIL-0001-001-002 < {FIRST}-CN001: 772"]
     assert (final.billed_at, final.total_amount_cents) == (utc("2027-02-25T10:00"), 1_200 - 772)
     assert told_notes(scenario) == [f"{FIRST}-CN001: 643 + 129 = 772, 0 consumed"]
+
+
+def test_crash_of_the_step_that_ends_a_subscription_leaves_no_credit(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written with the step is written again with the next run, once."""
+    paid_in_advance(scenario, amount_cents=2_800)
+    scenario.move_to("2027-02-01")
+    scenario.subscribe(ending_at=utc("2027-02-25T10:00"))
+    scenario.clock.move_to(utc("2027-02-25T10:00"))
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(period_closing, "apply_step", crash)
+        with pytest.raises(KeyboardInterrupt):
+            run_due(scenario.context, scenario.clock.now())
+    assert told_notes(scenario) == []
+    run_due(scenario.context, scenario.clock.now())
+
+    assert told_notes(scenario) == [f"{FIRST}-CN001: 300 + 60 = 360, 360 available"]
+    assert [invoice.total_amount_cents for invoice in scenario.invoices()] == [3_360, 0]
 
 
 def test_termination_that_skips_the_credit_gives_nothing_back(scenario: Scenario) -> None:

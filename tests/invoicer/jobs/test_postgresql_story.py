@@ -7,6 +7,7 @@ import pytest
 
 from invoicer.db import Base
 from invoicer.db.session import open_engine, session_factory
+from tests.invoicer.billing.give_back import told_notes
 from tests.invoicer.billing.make_catalog import make_organization_row
 from tests.invoicer.billing.scenario import Scenario, utc
 
@@ -36,9 +37,11 @@ def test_story_on_postgresql_is_billed_as_on_sqlite(scenario: Scenario, database
         "MIL-0001-001-001 2026-01-05: subscription=11226 | 1403 | 12629",
         # 7 calls and 1 call, 86 and 12; the minimum of 5.00 for all 31 days lacks 402; with the plan 125.00.
         "MIL-0001-001-002 2026-02-03: subscription=12000 charge=86 charge=12 charge=402 | 1563 | 14063",
-        # 10 of 28 days of the minimum.
-        "MIL-0001-001-003 2026-02-12: charge=0 charge=179 | 22 | 201",
+        # 10 of 28 days of the minimum, 2.01, taken from what the termination gave back.
+        "MIL-0001-001-003 2026-02-12: charge=0 charge=179 | 22 | 0",
     ]
-    assert [invoice.payment_overdue for invoice in story.invoices()] == [True, True, True]
+    # 18 of 28 days of 120.00 are 77.14, taxed 9.64 (86.79 at once).
+    assert told_notes(story) == ["MIL-0001-001-002-CN001: 7714 + 964 = 8678, 8477 available"]
+    assert [invoice.payment_overdue for invoice in story.invoices()] == [True, True, False]
     assert story.invoices()[1].fees[1].precise_unit_amount == Decimal("0.123456789")
     engine.dispose()
