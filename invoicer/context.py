@@ -9,7 +9,7 @@ from invoicer.db.session import SessionFactory
 from schemas.clock import Clock
 from schemas.reconciliation import UsageAuditor
 from schemas.settings import Settings
-from schemas.usage import ArrivalReader, EventReader, UsageReader, WatermarkGate
+from schemas.usage import ArrivalReader, BatchUsageReader, EventReader, WatermarkGate
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Context:
 
     sessions: SessionFactory
     clock: Clock
-    usage: UsageReader
+    usage: BatchUsageReader
     events: EventReader
     stored: ArrivalReader
     gate: WatermarkGate
