@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from aggregator.clickhouse import ClickHouse
+from aggregator.clickhouse import SUBSCRIPTIONS_MAX, ClickHouse
 from aggregator.event_log import PLACE_COLUMNS, placed_event
-from aggregator.reconciliation_sql import NOW, SUBSCRIPTIONS_MAX
+from aggregator.reconciliation_sql import NOW
 from schemas.clickhouse import EVENTS_TABLE
 from schemas.period import TimeRange
 from schemas.usage import ArrivedEvent, PlacedEvent, StoredSpan
