@@ -148,7 +148,7 @@ def _recorded(session: Session, period_ids: Sequence[uuid.UUID]) -> dict[uuid.UU
         .where(LateEvent.billing_period_id.in_(period_ids))
         .group_by(LateEvent.billing_period_id)
     )
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 def _record(context: Context, period: BillingPeriod, count: int) -> int:
