@@ -147,9 +147,7 @@ def downgrade() -> None:
     op.drop_table("late_adjustments")
     op.drop_table("late_event_mark")
     op.drop_index(op.f("ix_fees_adjusts_billing_period_id"), table_name="fees")
-    with op.batch_alter_table("fees") as batch_op:
-        batch_op.drop_constraint(_ADJUSTED_PERIOD, type_="foreignkey")
-        batch_op.drop_column("adjusts_billing_period_id")
+    op.drop_column("fees", "adjusts_billing_period_id")  # its reference goes with it
     op.drop_column(_PERIODS, "usage_read_at")
     op.drop_column(_PERIODS, "events_counted")
     op.drop_column("organizations", "late_event_policy")

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -15,13 +15,15 @@ from invoicer.billing.late_policy import LateEventPolicy
 from invoicer.billing.late_pricing import price_late
 from invoicer.billing.late_settling import settle_late_events
 from invoicer.db import LateAdjustment, LateEvent, Organization
-from invoicer.db.session import transaction
+from invoicer.db.migrate import upgrade
+from invoicer.db.session import open_engine, session_factory, transaction
 from invoicer.jobs.due_jobs import run_due
 from invoicer.jobs.late_event_jobs import run_late_event_jobs
 from schemas.events import Position
 from schemas.metrics import Evaluation
 from schemas.reconciliation import AuditScope
 from schemas.usage import PlacedEvent, StoredEvent
+from tests.invoicer.billing.make_catalog import make_organization_row
 from tests.invoicer.billing.recounted_usage import RecountedUsage
 from tests.invoicer.billing.scenario import Scenario, utc
 from tests.invoicer.fakes import FakeArrivals, FakeAuditor
@@ -53,6 +55,11 @@ def auditor(recounted: RecountedUsage) -> CountingAuditor:
 
 @pytest.fixture
 def billed(scenario: Scenario, stored: FakeArrivals) -> Scenario:
+    """January is billed, and five events come late."""
+    return bill_january(scenario, stored)
+
+
+def bill_january(scenario: Scenario, stored: FakeArrivals) -> Scenario:
     """Ten calls of January at 0.10, billed on 1 February; then five late ones, to be settled at once."""
     with scenario.catalog() as catalog:
         catalog.charge(catalog.plan(amount_cents=0), catalog.metric("calls"))
@@ -80,6 +87,29 @@ def placed_call(organization: Organization, stored: FakeArrivals) -> PlacedEvent
     )
     evaluation = Evaluation("", Decimal(1), "", {})
     return PlacedEvent(event, Position(0, 0, 0), evaluation, stored.clock)
+
+
+@pytest.mark.cluster
+def test_late_events_on_postgresql_are_settled_as_on_sqlite(
+    scenario: Scenario, stored: FakeArrivals, database_url: str
+) -> None:
+    """At once, by an invoice of their own; then on the next one, when the policy has changed."""
+    engine = open_engine(database_url)
+    upgrade(engine)
+    context = replace(scenario.context, sessions=session_factory(engine))
+    story = bill_january(replace(scenario, context=context, organization=make_organization_row(context)), stored)
+    run_late_event_jobs(context)
+    run_late_event_jobs(context)
+    assert charged(story) == [(100,), (50,)]
+    with story.catalog() as catalog:
+        catalog.organization.late_event_policy = LateEventPolicy.NEXT_INVOICE
+    send_late(story, stored, times=2)
+    run_late_event_jobs(context)
+    assert {row.status for row in late_rows(story)} == {"billed", "awaiting_invoice"}
+    story.move_to("2026-03-01")
+    assert charged(story) == [(100,), (50,), (20,)]
+    assert {row.status for row in late_rows(story)} == {"billed"}
+    engine.dispose()
 
 
 def late_rows(scenario: Scenario) -> list[LateEvent]:
