@@ -51,7 +51,7 @@ _INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Settlement:
     """What is settled now, not saved yet; what is owed and not in `fees` waits for the next invoice."""
 
     priced: PricedLate
@@ -117,7 +117,7 @@ def settle_late_events(context: Context, subscription_id: uuid.UUID) -> int:
         priced, [each for each in priced.owed if is_ended or _is_due_at_once(priced, each)], now
     )
     invoice = _build_invoice(usage, account, priced, fees, now) if fees else None
-    return _write(context, account, _Plan(priced, tuple(fees), invoice), now)
+    return _write(context, account, _Settlement(priced, tuple(fees), invoice), now)
 
 
 def _is_due_at_once(priced: PricedLate, difference: LateDifference) -> bool:
@@ -150,28 +150,28 @@ def _late_item(item: BillingItem, now: datetime) -> BillingItem:
     )
 
 
-def _write(context: Context, account: BillingAccount, plan: _Plan, now: datetime) -> int:
-    work, invoice = plan.priced.work, plan.invoice
+def _write(context: Context, account: BillingAccount, settlement: _Settlement, now: datetime) -> int:
+    work, invoice = settlement.priced.work, settlement.invoice
     with transaction(context.sessions) as session:
         customer = lock_customer(session, account.customer.id)
         if customer is None or not is_unchanged(session, work):
             return 0
-        settled = _credit(session, plan.priced.returned, now)
+        settled = _credit(session, settlement.priced.returned, now)
         if invoice is not None:
             [period] = invoice.billing_periods
             period.billing_at = _free_instant(session, work.facts.subscription.id, now)
             session.add(invoice)
             finalize_invoice(session, customer, invoice, now=now)
-        settled += [_billed(each, now) for each in plan.fees]
-        settled += [Settled(each, LateEventStatus.AWAITING_INVOICE, None) for each in plan.waiting]
-        record_settled(session, plan.priced, settled, now)
+        settled += [_billed(each, now) for each in settlement.fees]
+        settled += [Settled(each, LateEventStatus.AWAITING_INVOICE, None) for each in settlement.waiting]
+        record_settled(session, settlement.priced, settled, now)
     structlog.get_logger().info(
         "late_events_settled",
         subscription_id=str(work.facts.subscription.id),
         events=len(work.events),
         invoice_id=None if invoice is None else str(invoice.id),
-        owed_lines=len(plan.priced.owed),
-        credited_lines=len(plan.priced.returned),
+        owed_lines=len(settlement.priced.owed),
+        credited_lines=len(settlement.priced.returned),
     )
     return len(work.events)
 

@@ -182,20 +182,17 @@ class _Loader:
         )
         periods = []
         for period in self._periods():
-            past = [
-                each
-                for charge in charges
-                if (
-                    each := self._past_charge(
-                        period,
-                        charge,
-                        known_filters.get(charge.id, []),
-                        definitions[charge.billable_metric_id],
-                        ignored,
-                    )
+            changed = [
+                self._past_charge(
+                    period,
+                    charge,
+                    known_filters.get(charge.id, []),
+                    definitions[charge.billable_metric_id],
+                    ignored,
                 )
-                is not None
+                for charge in charges
             ]
+            past = [each for each in changed if each is not None]
             if past:
                 periods.append(self._late_period(period, past, adjustments))
         return LateWork(
