@@ -28,10 +28,15 @@ WHERE organization_id = {{organization:String}} AND transaction_id = {{transacti
 
 _ANY_SUBSCRIPTION = "({any_subscription:Bool} OR subscription = {subscription:String})"
 
+PLACE_COLUMNS = (
+    f"{_COLUMNS}, kafka_partition, kafka_offset, kafka_line, evaluation, value, identity, dimensions, inserted_at,"
+    " external_subscription_id AS subscription"
+)
+"""What `placed_event` reads."""
+
 _PLACES = f"""
 SELECT
-    {_COLUMNS}, kafka_partition, kafka_offset, kafka_line, evaluation, value, identity, dimensions, inserted_at,
-    external_subscription_id AS subscription
+    {PLACE_COLUMNS}
 FROM events
 WHERE organization_id = {{organization:String}} AND transaction_id = {{transaction:String}} AND {_ANY_SUBSCRIPTION}
 {_NEWEST_FIRST} LIMIT {MATCHES_MAX}
@@ -104,7 +109,7 @@ class ClickHouseEventReader:
     ) -> Sequence[PlacedEvent]:
         """Every event with that id, newest timestamp first; at most `MATCHES_MAX`."""
         wanted = _named(organization_id, transaction_id, external_subscription_id)
-        return [_placed_event(row) for row in self._clickhouse.rows(_PLACES, wanted)]
+        return [placed_event(row) for row in self._clickhouse.rows(_PLACES, wanted)]
 
     def dead_letters(
         self, organization_id: str, transaction_id: str, external_subscription_id: str | None = None
@@ -159,7 +164,8 @@ def _stored_event(values: Row) -> StoredEvent:
     )
 
 
-def _placed_event(values: Row) -> PlacedEvent:
+def placed_event(values: Row) -> PlacedEvent:
+    """An event out of a row of `PLACE_COLUMNS`."""
     own = len(_Row._fields)
     place = _Place(*values[own:])
     return PlacedEvent(

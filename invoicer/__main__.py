@@ -12,6 +12,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, select, text
 
+from aggregator.arrivals import ClickHouseArrivalReader
 from aggregator.clickhouse import ClickHouse, connect_server, create_tables
 from aggregator.event_log import ClickHouseEventReader
 from aggregator.kafka import KafkaOffsets
@@ -27,6 +28,7 @@ from invoicer.db.migrate import upgrade
 from invoicer.db.reconciling_turn import reconciling_turn
 from invoicer.db.session import SessionFactory, open_engine, session_factory, transaction
 from invoicer.jobs.job_metrics import JobMetrics
+from invoicer.jobs.late_event_metrics import LateEventMetrics
 from invoicer.jobs.reconcile_loop import ReconcileLoop
 from invoicer.jobs.scheduler import Scheduler
 from schemas.clock import Clock, SystemClock, open_clock
@@ -74,6 +76,7 @@ def main() -> None:
         clock=clock,
         usage=ClickHouseUsageReader(clickhouse),
         events=ClickHouseEventReader(clickhouse),
+        stored=ClickHouseArrivalReader(clickhouse),
         gate=gate,
         auditor=reconciler,
         settings=settings,
@@ -92,6 +95,7 @@ def main() -> None:
 def serve(context: Context, clickhouse: ClickHouse, registry: CollectorRegistry, lag_watch: LagWatch) -> None:
     """Answer requests with the scheduler running; both stop in order on SIGTERM and SIGINT."""
     scheduler = Scheduler(context, JobMetrics(registry))
+    registry.register(LateEventMetrics(context.sessions))
     checks: dict[str, Callable[[], object]] = {
         "clickhouse": lambda: clickhouse.command("SELECT 1"),
         "kafka": context.gate.mark,

@@ -9,13 +9,14 @@ from invoicer.db.session import SessionFactory
 from schemas.clock import Clock
 from schemas.reconciliation import UsageAuditor
 from schemas.settings import Settings
-from schemas.usage import BatchUsageReader, EventReader, WatermarkGate
+from schemas.usage import ArrivalReader, BatchUsageReader, EventReader, WatermarkGate
 
 
 @dataclass(frozen=True)
 class Context:
     """The invoicer's surroundings.
 
+    `stored` reads events by when they were stored.
     `time_lock` is held by whoever does due work as time passes: the scheduler waits while the test clock moves.
     """
 
@@ -23,6 +24,7 @@ class Context:
     clock: Clock
     usage: BatchUsageReader
     events: EventReader
+    stored: ArrivalReader
     gate: WatermarkGate
     auditor: UsageAuditor
     settings: Settings
@@ -31,4 +33,9 @@ class Context:
     @property
     def arrivals(self) -> Arrivals:
         """How it is told whether an event came in time."""
-        return Arrivals(on_test_clock=self.settings.test_clock is not None)
+        return Arrivals(on_test_clock=self.on_test_clock)
+
+    @property
+    def on_test_clock(self) -> bool:
+        """Whether time stands still until somebody moves it."""
+        return self.settings.test_clock is not None

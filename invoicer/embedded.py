@@ -21,6 +21,7 @@ import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from aggregator.arrivals import ClickHouseArrivalReader
 from aggregator.clickhouse import EMBEDDED_DATABASE, ClickHouse, connect_embedded, create_tables
 from aggregator.clickhouse_http import ClickHouseHttpServer
 from aggregator.clickhouse_http import create_app as create_clickhouse_app
@@ -47,6 +48,7 @@ from invoicer.context import Context
 from invoicer.db.migrate import upgrade
 from invoicer.db.session import open_engine, session_factory, transaction
 from invoicer.jobs.job_metrics import JobMetrics
+from invoicer.jobs.late_event_metrics import LateEventMetrics
 from invoicer.jobs.reconcile_loop import ReconcileLoop
 from invoicer.jobs.scheduler import Scheduler
 from schemas.catalog import CatalogCache
@@ -142,6 +144,7 @@ class EmbeddedMillrace:
         context = self._open_context(clickhouse, reconciler)
         ingest, publisher = self._build_ingest(clickhouse, registry)
         scheduler = Scheduler(context, JobMetrics(registry))
+        registry.register(LateEventMetrics(context.sessions))
         checks: dict[str, Callable[[], object]] = {
             "clickhouse": lambda: clickhouse.command("SELECT 1"),
             "publisher": lambda: self._server.run(publisher.check()),
@@ -186,6 +189,7 @@ class EmbeddedMillrace:
             clock=self._clock,
             usage=ClickHouseUsageReader(clickhouse),
             events=ClickHouseEventReader(clickhouse),
+            stored=ClickHouseArrivalReader(clickhouse),
             gate=NothingPending(),
             auditor=reconciler,
             settings=self.settings,

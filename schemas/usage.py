@@ -138,6 +138,28 @@ class KeptDeadLetter:
 
 
 @dataclass(frozen=True)
+class StoredSpan:
+    """What was stored for one subscription in a while: the timestamps of the events lie within [first, last]."""
+
+    organization_id: str
+    external_subscription_id: str
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True)
+class ArrivedEvent:
+    """A stored event and when the store took it, on the store's own clock."""
+
+    event_id: str
+    transaction_id: str
+    code: str
+    timestamp: datetime
+    ingested_at: datetime
+    inserted_at: datetime
+
+
+@dataclass(frozen=True)
 class EventFilter:
     """Narrows a list of events; bounds are inclusive, as the API's are."""
 
@@ -169,6 +191,33 @@ class EventReader(Protocol):
         self, organization_id: str, transaction_id: str, external_subscription_id: str | None = None
     ) -> Sequence[KeptDeadLetter]:
         """The dead letters of that id that the store keeps, in their order; none where a broker keeps them."""
+        ...
+
+
+class ArrivalReader(Protocol):
+    """Reads events in the order in which they were stored; raises TransientError when the store is away."""
+
+    def now(self) -> datetime:
+        """The store's own clock, which tells when events were stored."""
+        ...
+
+    def spans(self, since: datetime, until: datetime, *, after: tuple[str, str]) -> Sequence[StoredSpan]:
+        """The subscriptions that something was stored for in [since, until), the next ones behind `after`.
+
+        In the order of (organization, external subscription id); bounded, none when there are no more.
+        """
+        ...
+
+    def newest(
+        self, organization_id: str, external_subscription_id: str, period: TimeRange, *, limit: int, offset: int
+    ) -> Sequence[ArrivedEvent]:
+        """The events of a period, under every code, that were stored last, the newest first."""
+        ...
+
+    def placed(
+        self, organization_id: str, external_subscription_id: str, event_ids: Sequence[str]
+    ) -> Sequence[PlacedEvent]:
+        """These events, in no order; one that is not there is left out."""
         ...
 
 

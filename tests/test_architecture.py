@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("schemas", "ingest", "aggregator", "invoicer")
 USAGE_READERS = frozenset(
     {
+        "aggregator.arrivals",
         "aggregator.usage",
         "aggregator.event_log",
         "aggregator.watermark",

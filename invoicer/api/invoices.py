@@ -17,6 +17,7 @@ from invoicer.catalog.customers import find_customer
 from invoicer.context import Context
 from invoicer.db import Invoice, Organization
 from invoicer.db.session import transaction
+from invoicer.jobs.late_event_jobs import know_late_events
 from schemas.errors import InputError, NotFound
 
 router = make_router("invoices")
@@ -84,6 +85,7 @@ def update(
 def refresh(lago_id: str, organization: Caller, context: CurrentContext, now: Now) -> InvoiceAnswer:
     """Recompute a draft from the usage counted by now; any other invoice is answered as it is."""
     invoice = _find(context, organization, lago_id)
+    know_late_events(context)
     refresh_draft(context, invoice.id)
     return _reread(context, invoice.id, now)
 
@@ -98,6 +100,7 @@ def finalize(lago_id: str, organization: Caller, context: CurrentContext, now: N
     if invoice.status != InvoiceStatus.DRAFT:
         raise NotFound("invoice")
     wait_until_counted(context, now)
+    know_late_events(context)
     finalize_draft(context, invoice.id, at=now)
     return _reread(context, invoice.id, now)
 

@@ -4,6 +4,7 @@ from invoicer.api.caller import Caller
 from invoicer.api.dependencies import CurrentContext
 from invoicer.api.outputs.reconciliation import ReconciliationAnswer, ReconciliationOutput
 from invoicer.api.route import make_router
+from invoicer.billing.late_finding import find_all_late_events
 from invoicer.context import Context
 
 router = make_router("reconciliation")
@@ -17,8 +18,9 @@ def show(organization: Caller, context: CurrentContext) -> ReconciliationAnswer:
 
 @router.post("/reconciliation")
 def check(organization: Caller, context: CurrentContext) -> ReconciliationAnswer:
-    """Check every event of the organization now, and repair what is stored twice."""
+    """Check every event of the organization now: repair what is stored twice, find what came too late."""
     context.auditor.check(str(organization.id))
+    find_all_late_events(context, organization.id)
     return _answer(context, str(organization.id))
 
 

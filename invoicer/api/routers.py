@@ -15,6 +15,7 @@ from invoicer.api import (
     fee_events,
     fees,
     invoices,
+    late_events,
     organizations,
     plan_charges,
     plan_metadata,
@@ -53,6 +54,7 @@ def billing_routers() -> Sequence[APIRouter]:
         fees.router,
         event_trace.router,
         events.router,
+        late_events.router,
         reconciliation.router,
         test_clock.router,
     )

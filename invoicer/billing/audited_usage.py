@@ -17,7 +17,16 @@ class AuditedUsage:
     def __init__(self, reader: UsageReader, auditor: PeriodAuditor) -> None:
         self._reader = reader
         self._auditor = auditor
-        self._verified: list[AuditScope] = []
+        self._verified: dict[AuditScope, int] = {}
+
+    def count(self, scope: AuditScope) -> int:
+        """How many events a scope holds, under every code; what is read of it afterwards is no less.
+
+        Raises: as `totals`.
+        """
+        if scope not in self._verified:
+            self._verified |= self._auditor.verify([scope])
+        return self._verified[scope]
 
     def totals(self, scope: UsageScope) -> Sequence[UsageTotals]:
         """As the reader's.
@@ -36,8 +45,7 @@ class AuditedUsage:
     def _verify(self, scope: UsageScope) -> None:
         wanted = AuditScope(scope.organization_id, scope.external_subscription_id, scope.period)
         if not any(_covers(verified, wanted) for verified in self._verified):
-            self._auditor.verify([wanted])
-            self._verified.append(wanted)
+            self._verified |= self._auditor.verify([wanted])
 
 
 def _covers(verified: AuditScope, wanted: AuditScope) -> bool:

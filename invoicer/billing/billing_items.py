@@ -37,6 +37,8 @@ class InvoicingReason(StrEnum):
     STARTING = "subscription_starting"
     PERIODIC = "subscription_periodic"
     TERMINATING = "subscription_terminating"
+    LATE_USAGE = "late_usage"
+    """Events of a period billed before are settled at once; nothing else is billed."""
 
 
 @dataclass(frozen=True)

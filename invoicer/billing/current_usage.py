@@ -157,6 +157,7 @@ def read_past_usage(session: Session, period: BillingPeriod, metric_code: str | 
             Fee.subscription_id == period.subscription_id,
             Fee.charge_id.is_not(None),
             Fee.true_up_parent_fee_id.is_(None),
+            Fee.adjusts_billing_period_id.is_(None),
         )
         .order_by(Fee.position)
     ).all()

@@ -17,7 +17,15 @@ from invoicer.billing.audited_usage import AuditedUsage
 from invoicer.billing.billing_facts import load_account, load_facts, select_subscriptions
 from invoicer.billing.billing_items import BillingItem, stored_item
 from invoicer.billing.finalization import finalize_stored_draft, lock_customer
-from invoicer.billing.invoice_building import InvoiceStatus, apply_pricing, price_items
+from invoicer.billing.invoice_building import (
+    InvoiceStatus,
+    apply_pricing,
+    count_events,
+    note_counts,
+    price_items,
+)
+from invoicer.billing.late_invoicing import late_fees_of, late_parts, record_parts, stand
+from invoicer.billing.late_work import load_late_work
 from invoicer.billing.usage_gate import CountedUsage
 from invoicer.context import Context
 from invoicer.db import Fee, Invoice, InvoiceAppliedTax, Subscription
@@ -32,6 +40,7 @@ _CATCH_UP_LOOK_SECONDS = 0.05
 def refresh_draft(context: Context, invoice_id: uuid.UUID) -> bool:
     """Recompute a draft from its billing periods and the usage counted by now; False for any other invoice.
 
+    Late events of earlier periods are on it too; those settled elsewhere meanwhile make it ask to try again.
     Raises: TransientError when a store is away; InvariantViolation when the result would not add up.
     Source: Lago invoices, operations.
     """
@@ -78,14 +87,24 @@ def _recompute(context: Context, invoice_id: uuid.UUID, *, finalize_at: datetime
             return False
         account = load_account(session, stored.customer_id)
         items = _items(session, stored)
-    priced = price_items(AuditedUsage(context.usage, context.auditor), account, items, now)
+        works = load_late_work(
+            session, [period.subscription_id for period in stored.billing_periods], draft_id=stored.id
+        )
+    usage = AuditedUsage(context.usage, context.auditor)
+    counted = count_events(usage, items)
+    late = late_parts(context, usage, works, now)
+    priced = price_items(usage, account, items, now, late_fees_of(late))
     with transaction(context.sessions) as session:
         customer = lock_customer(session, stored.customer_id, waits=True)
         invoice = _load_draft(session, invoice_id)
         if customer is None or invoice is None:
             return False  # somebody else made it final meanwhile
+        if not stand(session, late):
+            raise TransientError("billing", "late events of the same periods were settled meanwhile")
         _delete_fees(session, invoice)
         apply_pricing(invoice, priced)
+        note_counts(invoice, counted, now)
+        record_parts(session, late, now)
         invoice.updated_at = now
         if finalize_at is not None:
             finalize_stored_draft(session, customer, invoice, at=finalize_at, now=now)

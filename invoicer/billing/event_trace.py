@@ -20,10 +20,21 @@ from invoicer.billing.charge_usage import Bucket, charge_buckets
 from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.billing.event_measure import Measure, Uncounted, measure
 from invoicer.billing.invoice_building import InvoiceStatus
+from invoicer.billing.late_policy import LateEventStatus
 from invoicer.billing.past_charges import bucket_keys, filters_at, load_filters, with_dimensions
 from invoicer.billing.periods import Period, PeriodEnd, charges_period
 from invoicer.catalog.snapshot import load_metric_definitions
-from invoicer.db import BillableMetric, BillingPeriod, Charge, ChargeFilter, Fee, Invoice, Subscription
+from invoicer.db import (
+    BillableMetric,
+    BillingPeriod,
+    Charge,
+    ChargeFilter,
+    Fee,
+    Invoice,
+    LateAdjustment,
+    LateEvent,
+    Subscription,
+)
 from schemas.errors import InvariantViolation
 from schemas.metrics import MetricDefinition
 from schemas.usage import PlacedEvent
@@ -66,7 +77,8 @@ class OutsideReason(StrEnum):
 class ChargePlace:
     """Where an event stands under one charge. `period` is the charge period it lies in.
 
-    `invoice` is the one of that period, be it that the event came too late for it; `fee` the line it is on.
+    `invoice` is the one of that period, be it that the event came too late for it; `fee` the line it is on. `late`
+    says what was done about an event that came too late.
     """
 
     charge: Charge
@@ -76,6 +88,7 @@ class ChargePlace:
     state: BillingState
     invoice: Invoice | None = None
     fee: Fee | None = None
+    late: LateEvent | None = None
 
 
 @dataclass(frozen=True)
@@ -263,7 +276,9 @@ class _Tracer:
         arrived_at = self.arrivals.of(
             ingested_at=self.placed.event.ingested_at, inserted_at=self.placed.inserted_at
         )
-        is_seen = ReadInstant.of(billed, read_at).has_seen(arrived_at)
+        late = self._late_event(billed)
+        is_counted = late is None or late.status == LateEventStatus.NO_CHANGE
+        is_seen = is_counted and ReadInstant.of(billed, read_at).has_seen(arrived_at)
         state = self._counted(
             invoiced_state(InvoiceStatus(invoice.status), has_fee=fee is not None, is_seen=is_seen)
         )
@@ -277,6 +292,20 @@ class _Tracer:
             state,
             invoice=invoice if is_shown else None,
             fee=fee if is_on_fee else None,
+            late=late,
+        )
+
+    def _late_event(self, billed: BillingPeriod) -> LateEvent | None:
+        return self.session.scalar(
+            select(LateEvent)
+            .where(
+                LateEvent.billing_period_id == billed.id,
+                LateEvent.event_id == uuid.UUID(self.placed.event.event_id),
+            )
+            .options(
+                joinedload(LateEvent.adjustment).joinedload(LateAdjustment.fee).joinedload(Fee.invoice),
+                joinedload(LateEvent.adjustment).joinedload(LateAdjustment.credit_note),
+            )
         )
 
     def _counted(self, state: BillingState) -> BillingState:
@@ -314,5 +343,6 @@ def _fees(session: Session, billed: BillingPeriod, charge: Charge) -> Sequence[F
             Fee.subscription_id == billed.subscription_id,
             Fee.charge_id == charge.id,
             Fee.true_up_parent_fee_id.is_(None),
+            Fee.adjusts_billing_period_id.is_(None),
         )
     ).all()

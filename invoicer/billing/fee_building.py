@@ -61,14 +61,15 @@ def _subscription_fee(item: BillingItem, now: datetime) -> Fee:
     fee.total_aggregated_units = _ONE
     fee.amount_cents = fee.unit_amount_cents = prorated.amount_cents
     fee.precise_amount_cents = precise
-    fee.precise_unit_amount = _major_units(precise, plan.amount_currency)
+    fee.precise_unit_amount = major_units(precise, plan.amount_currency)
     fee.amount_details = {"plan_amount_cents": plan.amount_cents}
     return fee
 
 
 def _charge_fees(reader: UsageReader, item: BillingItem, charge: Charge, now: datetime) -> Iterator[Fee]:
-    lines = price_charge(reader, charge, item.facts.metrics[charge.billable_metric_id], usage_window(item))
-    missing = _missing_to_minimum(item, charge, lines)
+    window = usage_window(item)
+    lines = price_charge(reader, charge, item.facts.metrics[charge.billable_metric_id], window)
+    missing = missing_to_minimum(charge, lines, window)
     parent: Fee | None = None
     for line in lines:
         carries_true_up = bool(missing) and parent is None and line.charge_filter is None
@@ -100,14 +101,15 @@ def _charge_fee(item: BillingItem, line: ChargeLine, now: datetime) -> Fee:
     return fee
 
 
-def _missing_to_minimum(item: BillingItem, charge: Charge, lines: Sequence[ChargeLine]) -> int:
+def missing_to_minimum(charge: Charge, lines: Sequence[ChargeLine], window: UsageWindow) -> int:
+    """What all lines of a charge lack to its minimum, in minor units; 0 without one."""
     if not charge.min_amount_cents:
         return 0
     return true_up_amount(
         charge.min_amount_cents,
         sum(line.amounts.amount_cents for line in lines),
-        days_billed=billed_days(item.charges_period, item.terms.timezone),
-        duration_days=item.charges_duration_days,
+        days_billed=billed_days(window.period, window.timezone),
+        duration_days=window.duration_days,
     )
 
 
@@ -123,12 +125,13 @@ def _true_up_fee(item: BillingItem, charge: Charge, parent: Fee, amount_cents: i
     fee.events_count = 0
     fee.amount_cents = fee.unit_amount_cents = amount_cents
     fee.precise_amount_cents = amount
-    fee.precise_unit_amount = _major_units(amount, parent.currency)
+    fee.precise_unit_amount = major_units(amount, parent.currency)
     return fee
 
 
 @exact_arithmetic()
-def _major_units(cents: Decimal, currency: str) -> Decimal:
+def major_units(cents: Decimal, currency: str) -> Decimal:
+    """Minor units as major ones, exactly."""
     return cents.scaleb(-currency_exponent(currency))
 
 

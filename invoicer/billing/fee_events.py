@@ -13,6 +13,8 @@ from invoicer.billing.billing_facts import load_facts, select_subscriptions
 from invoicer.billing.billing_items import stored_item
 from invoicer.billing.charge_usage import Bucket, UsageWindow, bucket_scope, charge_buckets, price_bucket
 from invoicer.billing.fee_building import usage_window
+from invoicer.billing.late_fee_source import LateSource, load_late_source
+from invoicer.billing.late_lines import LineAmount
 from invoicer.billing.past_charges import (
     bucket_keys,
     filters_at,
@@ -23,6 +25,7 @@ from invoicer.billing.past_charges import (
 from invoicer.billing.recount import RecountingReader, level_of
 from invoicer.catalog.snapshot import load_metric_definitions
 from invoicer.db import BillingPeriod, Charge, Fee, Subscription
+from invoicer.rating.fee import FeeAmounts
 from schemas.errors import InvariantViolation, NotAllowed
 from schemas.metrics import MetricDefinition
 from schemas.period import TimeRange
@@ -38,6 +41,7 @@ class FeeSource:
     """Where the usage of a charge fee was read, and when.
 
     `is_changed`  the charge or one of its filters was edited since: it is recounted as it is now.
+    `late`        where it is the difference that late events made to a line that was billed before.
     """
 
     fee: Fee
@@ -47,6 +51,18 @@ class FeeSource:
     window: UsageWindow
     read: ReadInstant
     is_changed: bool
+    late: LateSource | None = None
+
+    def lists(self, row: UsageRow) -> bool:
+        """Whether the fee was made for the event."""
+        return self.late is None or row.transaction_id in self.late.events
+
+    def misses(self, row: UsageRow, arrivals: Arrivals) -> bool:
+        """Whether the event was not there when the usage of the fee was read."""
+        if self.late is not None:
+            return row.transaction_id in self.late.unseen
+        arrived_at = arrivals.of(ingested_at=row.ingested_at, inserted_at=row.inserted_at)
+        return not self.read.has_seen(arrived_at)
 
     @property
     def carries(self) -> bool:
@@ -74,8 +90,8 @@ class Recount:
 class FeeEvents:
     """A page of the events behind a fee. `recount` is None over `RECOUNTED_EVENTS_MAX` events.
 
-    `late_events` arrived after the usage was read: they are on no page and in no recount. `late_ids` names the
-    first of them.
+    Of a fee of late usage the page holds the late events alone, the recount all of the line. `late_events` arrived
+    after the usage was read: they are on no page and in no recount. `late_ids` names the first of them.
     """
 
     page: Sequence[UsageRow]
@@ -97,25 +113,34 @@ def load_fee_source(session: Session, fee: Fee) -> FeeSource:
         .where(Charge.id == fee.charge_id)
         .options(joinedload(Charge.billable_metric), selectinload(Charge.filters))
     ).one()
-    period = session.scalars(
-        select(BillingPeriod).where(
-            BillingPeriod.invoice_id == fee.invoice_id, BillingPeriod.subscription_id == fee.subscription_id
-        )
-    ).one()
+    late = load_late_source(session, fee)
+    if late is not None and late.is_true_up:
+        raise NotAllowed("not_a_charge_fee")
+    period = _billed_period(session, fee) if late is None else late.period
     owners = select_subscriptions().where(Subscription.id == fee.subscription_id)
     [facts] = load_facts(session, session.scalars(owners).unique().all())
     definitions = load_metric_definitions(session, fee.organization_id, [charge.billable_metric_id])
     charge_filters = load_filters(session, [charge.id]).get(charge.id, [])
-    bucket = _bucket(fee, charge_buckets(charge, filters_at(charge_filters, fee.created_at)))
+    read_at = fee.created_at if late is None else late.period.usage_read_at or late.period.created_at
+    bucket = _bucket(fee, charge_buckets(charge, filters_at(charge_filters, read_at)))
     return FeeSource(
         fee=fee,
         charge=charge,
         bucket=bucket,
         metric=with_dimensions(definitions[charge.billable_metric_id], bucket_keys([bucket])),
-        window=usage_window(stored_item(facts, period, ZoneInfo(fee.invoice.timezone))),
+        window=usage_window(stored_item(facts, period, ZoneInfo(period.invoice.timezone))),
         read=ReadInstant.of(period, fee.created_at),
-        is_changed=is_changed_since(charge, charge_filters, fee.created_at),
+        is_changed=is_changed_since(charge, charge_filters, read_at),
+        late=late,
     )
+
+
+def _billed_period(session: Session, fee: Fee) -> BillingPeriod:
+    return session.scalars(
+        select(BillingPeriod).where(
+            BillingPeriod.invoice_id == fee.invoice_id, BillingPeriod.subscription_id == fee.subscription_id
+        )
+    ).one()
 
 
 def read_fee_events(
@@ -131,9 +156,8 @@ def read_fee_events(
     group = tuple(source.fee.grouped_by[key] for key in source.bucket.group_keys)
     for row in reader.rows(_scope(source)):
         if row.group == group:
-            arrived_at = arrivals.of(ingested_at=row.ingested_at, inserted_at=row.inserted_at)
-            found.add(row, is_late=not source.read.has_seen(arrived_at))
-    is_countable = found.events_count <= RECOUNTED_EVENTS_MAX
+            found.add(row, is_late=source.misses(row, arrivals), is_listed=source.lists(row))
+    is_countable = found.counted_events <= RECOUNTED_EVENTS_MAX
     return FeeEvents(
         page=found.page,
         events_count=found.events_count,
@@ -144,10 +168,15 @@ def read_fee_events(
 
 
 def recount(source: FeeSource, events: Sequence[UsageRow]) -> Recount:
-    """The figures of a fee, from its events alone. They are all of its group."""
+    """The figures of a fee, from its events alone. They are all of its group.
+
+    Those of late usage are a difference: what the whole line comes to, less what was billed for it before.
+    """
     reader = RecountingReader(events)
     [line] = price_bucket(reader, source.charge, source.bucket, source.metric, source.window)
     amounts, fee = line.amounts, source.fee
+    if source.late is not None:
+        amounts = _less_billed_before(amounts, source.late)
     carried = [row for row in events if row.timestamp < source.window.period.start]
     stated = (fee.units, fee.total_aggregated_units, fee.events_count)
     return Recount(
@@ -161,6 +190,19 @@ def recount(source: FeeSource, events: Sequence[UsageRow]) -> Recount:
     )
 
 
+def _less_billed_before(amounts: FeeAmounts, late: LateSource) -> FeeAmounts:
+    whole = LineAmount(amounts.units, amounts.events_count, amounts.amount_cents, amounts.precise_amount_cents)
+    difference = whole.minus(late.before)
+    return replace(
+        amounts,
+        units=difference.units,
+        total_aggregated_units=difference.units,
+        events_count=difference.events_count,
+        amount_cents=difference.amount_cents,
+        precise_amount_cents=difference.precise_amount_cents,
+    )
+
+
 @dataclass
 class _Found:
     """Sorts events as they come, holding no more than a page and what is counted anew."""
@@ -170,19 +212,22 @@ class _Found:
     page: list[UsageRow] = field(default_factory=list)
     counted: list[UsageRow] = field(default_factory=list)
     events_count: int = 0
+    counted_events: int = 0
     late_events: int = 0
     late_ids: list[str] = field(default_factory=list)
 
-    def add(self, row: UsageRow, *, is_late: bool) -> None:
+    def add(self, row: UsageRow, *, is_late: bool, is_listed: bool) -> None:
         if is_late:
             self.late_events += 1
             if self.late_events <= LATE_NAMED_MAX:
                 self.late_ids.append(row.transaction_id)
             return
-        if self.offset <= self.events_count < self.offset + self.limit:
-            self.page.append(row)
-        self.events_count += 1
-        if self.events_count <= RECOUNTED_EVENTS_MAX:
+        if is_listed:
+            if self.offset <= self.events_count < self.offset + self.limit:
+                self.page.append(row)
+            self.events_count += 1
+        self.counted_events += 1
+        if self.counted_events <= RECOUNTED_EVENTS_MAX:
             self.counted.append(row)
         else:
             self.counted.clear()

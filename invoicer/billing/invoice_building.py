@@ -1,19 +1,21 @@
 """Makes an invoice out of billing items: fees, taxes and totals, not yet numbered and not yet saved."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from invoicer.billing.audited_usage import AuditedUsage
 from invoicer.billing.billing_facts import BillingAccount
 from invoicer.billing.billing_items import BillingItem, InvoicingReason
 from invoicer.billing.fee_building import build_fees
 from invoicer.billing.fee_taxes import invoice_taxes, tax_fee, taxable, taxes_of
 from invoicer.billing.invoice_dates import invoice_dates, invoice_terms
-from invoicer.db import BillingPeriod, Fee, Invoice, InvoiceAppliedTax, Tax
+from invoicer.db import BillingPeriod, Charge, Fee, Invoice, InvoiceAppliedTax, Plan, Tax
 from invoicer.rating import taxes as rating
 from schemas.errors import InvariantViolation
+from schemas.reconciliation import AuditScope
 from schemas.usage import UsageReader
 
 
@@ -43,6 +45,15 @@ class PricedItems:
     applied_taxes: list[InvoiceAppliedTax]
 
 
+@dataclass(frozen=True)
+class ChargedFee:
+    """A fee that is there already, of a charge on a plan that say how it is taxed."""
+
+    fee: Fee
+    plan: Plan
+    charge: Charge
+
+
 GroupKey = tuple[str, str | None, datetime, object]
 
 
@@ -66,11 +77,43 @@ def group_items(items: Iterable[BillingItem]) -> list[list[BillingItem]]:
     return list(groups.values())
 
 
+def count_events(usage: AuditedUsage, items: Iterable[BillingItem]) -> dict[uuid.UUID, int]:
+    """How many events each subscription has in the charges period it is billed for, before its usage is read.
+
+    What the store holds more than that later on came too late for the invoice.
+    Raises: as `AuditedUsage.totals`.
+    """
+    return {
+        item.facts.subscription.id: usage.count(
+            AuditScope(
+                str(item.facts.subscription.organization_id),
+                item.facts.subscription.external_id,
+                item.charges_period.time_range,
+            )
+        )
+        for item in items
+        if item.bills_charges and item.charges_period.start < item.charges_period.end
+    }
+
+
+def note_counts(invoice: Invoice, counted: Mapping[uuid.UUID, int], now: datetime) -> None:
+    """Keep with the billing periods what `count_events` said just before their usage was read."""
+    for period in invoice.billing_periods:
+        if period.subscription_id in counted:
+            period.events_counted = counted[period.subscription_id]
+            period.usage_read_at = now
+
+
 def build_invoice(
-    reader: UsageReader, account: BillingAccount, items: Sequence[BillingItem], now: datetime
+    reader: UsageReader,
+    account: BillingAccount,
+    items: Sequence[BillingItem],
+    now: datetime,
+    late_fees: Sequence[ChargedFee] = (),
 ) -> Invoice:
     """An invoice over `items`, which share currency and billing instant; a draft until it is finalized.
 
+    `late_fees` of periods billed before come behind the items' own.
     Raises: TransientError when the usage store is away; InvariantViolation when it would not add up.
     Source: Lago invoices, order of computation; dates.
     """
@@ -95,14 +138,18 @@ def build_invoice(
         created_at=now,
         updated_at=now,
     )
-    apply_pricing(invoice, price_items(reader, account, items, now))
+    apply_pricing(invoice, price_items(reader, account, items, now, late_fees))
     return invoice
 
 
 def price_items(
-    reader: UsageReader, account: BillingAccount, items: Sequence[BillingItem], now: datetime
+    reader: UsageReader,
+    account: BillingAccount,
+    items: Sequence[BillingItem],
+    now: datetime,
+    late_fees: Sequence[ChargedFee] = (),
 ) -> PricedItems:
-    """The fees of all items in their order, each with its taxes.
+    """The fees of all items in their order, then the late ones, each with its taxes.
 
     Raises: TransientError when the usage store is away; InvariantViolation when a charge cannot be priced.
     """
@@ -112,9 +159,11 @@ def price_items(
         charges = {charge.id: charge for charge in plan.charges}
         for fee in build_fees(reader, item, now):
             taxes = taxes_of(account, plan, charges[fee.charge_id] if fee.charge_id else None)
-            fee.position = len(taxed)
-            tax_fee(fee, taxes, now)
             taxed.append((fee, taxes))
+    taxed += [(late.fee, taxes_of(account, late.plan, late.charge)) for late in late_fees]
+    for position, (fee, taxes) in enumerate(taxed):
+        fee.position = position
+        tax_fee(fee, taxes, now)
     totals = rating.tax_invoice([taxable(fee.amount_cents, taxes) for fee, taxes in taxed])
     return PricedItems(
         fees=[fee for fee, _ in taxed],
@@ -178,6 +227,7 @@ def _fees_lie_in_periods(invoice: Invoice) -> bool:
             (periods[fee.subscription_id].subscription_from, periods[fee.subscription_id].subscription_to),
         )
         for fee in invoice.fees
+        if fee.adjusts_billing_period_id is None
     )
 
 

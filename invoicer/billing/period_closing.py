@@ -4,10 +4,10 @@ Durable steps, and what a crash after each means:
 1. Read the rows due, without a lock. Nothing is written: safe.
 2. Prove that the usage is stored once (a repair is a step of its own, see `aggregator.reconciler`), read it and
    price it, outside of any transaction, so that a slow query holds no lock. Safe.
-3. In one transaction: lock the customer, check that the subscriptions still are what was read, credit the
-   unused days of those that end, write the invoice with its billing periods, its number and what it takes from
-   credit notes, move the subscriptions on (status, `billed_until`, `due_at`). A crash before the commit leaves
-   everything due, and the next run makes the same invoice; a crash after it finds nothing due.
+3. In one transaction: lock the customer, check that the subscriptions and their late events still are what was
+   read, credit the unused days of those that end, write the invoice with its billing periods, its number and what
+   it takes from credit notes, move the subscriptions on (status, `billed_until`, `due_at`). A crash before the
+   commit leaves everything due, and the next run makes the same invoice; a crash after it finds nothing due.
 Two invoicers may both do 1 and 2; of 3 the second finds the subscriptions moved on and writes nothing, and
 the unique key of billing periods would refuse a second invoice even then.
 
@@ -18,7 +18,7 @@ somebody else has locked is left out. What cannot be closed along with others is
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -37,7 +37,9 @@ from invoicer.billing.billing_facts import (
 from invoicer.billing.billing_items import BillingItem, SubscriptionFacts, billing_item
 from invoicer.billing.due_steps import DueStep, StepKind, next_step
 from invoicer.billing.finalization import finalize_invoice, lock_customer, lock_customers
-from invoicer.billing.invoice_building import build_invoice, group_items
+from invoicer.billing.invoice_building import build_invoice, count_events, group_items, note_counts
+from invoicer.billing.late_invoicing import LatePart, late_fees_of, late_parts, record_parts, stand
+from invoicer.billing.late_work import LateWork, load_late_work
 from invoicer.billing.lifecycle import apply_step, reschedule, terms_after
 from invoicer.billing.subscription_terms import SubscriptionTerms
 from invoicer.billing.termination_credit import credit_unused_days
@@ -57,10 +59,19 @@ class _Work:
     step: DueStep | None
     item: BillingItem | None
     seen: tuple[object, ...]
+    late: LateWork | None = None
 
     @property
     def subscription_id(self) -> uuid.UUID:
         return self.facts.subscription.id
+
+
+@dataclass(frozen=True)
+class _Built:
+    """An invoice that is not saved yet, and the late events of earlier periods on it."""
+
+    invoice: Invoice | None
+    late: tuple[LatePart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,11 +91,15 @@ class _Closing:
     """What is to be written for a customer: each group of works with the invoice it makes."""
 
     customer_id: uuid.UUID
-    groups: Sequence[tuple[Sequence[_Work], Invoice | None]]
+    groups: Sequence[tuple[Sequence[_Work], _Built]]
 
     @property
     def works(self) -> list[_Work]:
         return [work for works, _ in self.groups for work in works]
+
+    @property
+    def late(self) -> list[LatePart]:
+        return [part for _, built in self.groups for part in built.late]
 
 
 def close_customers(context: Context, customer_ids: Sequence[uuid.UUID], until: datetime) -> ClosedBatch:
@@ -104,7 +119,8 @@ def close_customers(context: Context, customer_ids: Sequence[uuid.UUID], until: 
     for account in accounts:
         groups = _groups(works[account.customer.id])
         try:
-            built = [(group, _build(AuditedUsage(prefetch, prefetch), account, group, now)) for group in groups]
+            usage = AuditedUsage(prefetch, prefetch)
+            built = [(group, _build(context, usage, account, group, now)) for group in groups]
         except InvariantViolation:
             alone.append(account.customer.id)
         else:
@@ -144,7 +160,19 @@ def _read_works(
     for facts in load_facts(session, session.scalars(due).unique().all()):
         customer_id = facts.subscription.customer_id
         works[customer_id].append(_work(facts, zones[customer_id], until))
-    return works
+    return _with_late_events(session, works)
+
+
+def _with_late_events(
+    session: Session, works: Mapping[uuid.UUID, Sequence[_Work]]
+) -> dict[uuid.UUID, list[_Work]]:
+    """The same, with what the invoices are to take on of late events."""
+    invoiced = [work.subscription_id for each in works.values() for work in each if work.item is not None]
+    late = {each.facts.subscription.id: each for each in load_late_work(session, invoiced)}
+    return {
+        customer_id: [replace(work, late=late.get(work.subscription_id)) for work in each]
+        for customer_id, each in works.items()
+    }
 
 
 def _work(facts: SubscriptionFacts, timezone: ZoneInfo, until: datetime) -> _Work:
@@ -167,7 +195,6 @@ def _state(subscription: Subscription) -> tuple[object, ...]:
         subscription.terminated_at,
         subscription.plan_id,
         subscription.on_termination_invoice,
-        subscription.on_termination_credit_note,
     )
 
 
@@ -182,12 +209,12 @@ def _groups(works: Sequence[_Work]) -> Iterator[list[_Work]]:
 def _carry_out(context: Context, account: BillingAccount, works: Sequence[_Work]) -> int:
     now = context.clock.now()
     try:
-        invoice = _build(_audited(context), account, works, now)
+        built = _build(context, _audited(context), account, works, now)
     except InvariantViolation as violation:
         if len(works) == 1:
             return _park(context, works[0], violation, now)
         return _carry_out_sound(context, account, works, now)
-    return _write(context, account, works, invoice, now)
+    return _write(context, account, works, built, now)
 
 
 def _carry_out_sound(context: Context, account: BillingAccount, works: Sequence[_Work], now: datetime) -> int:
@@ -196,7 +223,7 @@ def _carry_out_sound(context: Context, account: BillingAccount, works: Sequence[
     done = 0
     for work in works:
         try:
-            _build(_audited(context), account, [work], now)
+            _build(context, _audited(context), account, [work], now)
         except InvariantViolation as violation:
             done += _park(context, work, violation, now)
         else:
@@ -205,32 +232,41 @@ def _carry_out_sound(context: Context, account: BillingAccount, works: Sequence[
         return done
     if len(sound) == len(works):
         raise InvariantViolation(f"customer {account.customer.id}: sound subscriptions make an unsound invoice")
-    return done + _write(context, account, sound, _build(_audited(context), account, sound, now), now)
+    built = _build(context, _audited(context), account, sound, now)
+    return done + _write(context, account, sound, built, now)
 
 
 def _audited(context: Context) -> AuditedUsage:
     return AuditedUsage(context.usage, context.auditor)
 
 
-def _build(usage: AuditedUsage, account: BillingAccount, works: Sequence[_Work], now: datetime) -> Invoice | None:
+def _build(
+    context: Context, usage: AuditedUsage, account: BillingAccount, works: Sequence[_Work], now: datetime
+) -> _Built:
     items = [work.item for work in works if work.item is not None]
-    return build_invoice(usage, account, items, now) if items else None
+    if not items:
+        return _Built(None)
+    counted = count_events(usage, items)
+    late = late_parts(context, usage, [work.late for work in works if work.late is not None], now)
+    invoice = build_invoice(usage, account, items, now, late_fees_of(late))
+    note_counts(invoice, counted, now)
+    return _Built(invoice, tuple(late))
 
 
 def _write(
     context: Context,
     account: BillingAccount,
     works: Sequence[_Work],
-    invoice: Invoice | None,
+    built: _Built,
     now: datetime,
 ) -> int:
     with transaction(context.sessions) as session:
         customer = lock_customer(session, account.customer.id)
         subscriptions = _lock_subscriptions(session, works)
-        if customer is None or not _are_unchanged(works, subscriptions):
+        if customer is None or not _are_unchanged(works, subscriptions) or not stand(session, built.late):
             return 0
-        _write_group(session, customer, works, invoice, subscriptions, now)
-    _log(invoice)
+        _write_group(session, customer, works, built, subscriptions, now)
+    _log(built.invoice)
     return len(works)
 
 
@@ -244,11 +280,11 @@ def _write_all(context: Context, closings: Sequence[_Closing], now: datetime) ->
         works = [work for closing in owned for work in closing.works]
         subscriptions = _lock_subscriptions(session, works, skips_locked=True)
         for closing in owned:
-            if _are_unchanged(closing.works, subscriptions):
+            if _are_unchanged(closing.works, subscriptions) and stand(session, closing.late):
                 customer = customers[closing.customer_id]
-                for group, invoice in closing.groups:
-                    _write_group(session, customer, group, invoice, subscriptions, now)
-                    written.append(invoice)
+                for group, built in closing.groups:
+                    _write_group(session, customer, group, built, subscriptions, now)
+                    written.append(built.invoice)
                 steps[closing.customer_id] = len(closing.works)
     for each in written:
         _log(each)
@@ -259,15 +295,17 @@ def _write_group(
     session: Session,
     customer: Customer,
     works: Sequence[_Work],
-    invoice: Invoice | None,
+    built: _Built,
     subscriptions: Mapping[uuid.UUID, Subscription],
     now: datetime,
 ) -> None:
     for work in works:
         if work.step is not None and work.step.kind is StepKind.END:
             credit_unused_days(session, subscriptions[work.subscription_id], ended_at=work.step.at, now=now)
+    invoice = built.invoice
     if invoice is not None:
         session.add(invoice)
+        record_parts(session, built.late, now)
         if invoice.expected_finalization_at is None:
             finalize_invoice(session, customer, invoice, now=now)
     for work in works:

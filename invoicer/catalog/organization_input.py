@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from invoicer.billing.late_policy import LateEventPolicy
 from invoicer.catalog.customer_input import GraceDays, PaymentTermDays
 from invoicer.catalog.fields import (
     BlankIsNull,
@@ -52,4 +53,5 @@ class OrganizationChanges(ResourceInput):
     document_numbering: Literal["per_customer", "per_organization"] | None = None
     document_number_prefix: Annotated[RequiredText, Field(max_length=PREFIX_MAX)] | None = None
     finalize_zero_amount_invoice: bool | None = None
+    late_event_policy: LateEventPolicy | None = None
     billing_configuration: OrganizationBillingInput | None = None

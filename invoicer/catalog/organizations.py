@@ -16,7 +16,8 @@ _CLEARABLE = (
     "tax_identification_number webhook_url"
 ).split()
 _REQUIRED = (
-    "default_currency timezone email_settings net_payment_term document_numbering finalize_zero_amount_invoice"
+    "default_currency timezone email_settings net_payment_term document_numbering finalize_zero_amount_invoice "
+    "late_event_policy"
 ).split()
 
 

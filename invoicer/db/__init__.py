@@ -8,6 +8,7 @@ from invoicer.db.credit_notes import CreditNote, CreditNoteAppliedTax, CreditNot
 from invoicer.db.customers import Customer, CustomerMetadata
 from invoicer.db.fees import Fee, FeeAppliedTax
 from invoicer.db.invoices import BillingPeriod, Invoice, InvoiceAppliedTax, InvoiceMetadata
+from invoicer.db.late_events import LateAdjustment, LateEvent, LateEventMark
 from invoicer.db.metrics import BillableMetric
 from invoicer.db.organizations import ApiKey, CatalogSnapshotRow, Organization
 from invoicer.db.plans import Charge, ChargeFilter, Plan
@@ -33,6 +34,9 @@ __all__ = [
     "InvoiceAppliedTax",
     "InvoiceCredit",
     "InvoiceMetadata",
+    "LateAdjustment",
+    "LateEvent",
+    "LateEventMark",
     "Organization",
     "Plan",
     "Subscription",

@@ -20,7 +20,8 @@ class Fee(Identified, Base):
     """One line: a plan's amount, or the usage of one charge, filter and group over one period.
 
     `period_from`/`period_to` are half-open instants; `period_end_kind` (`PeriodEnd`) tells an end of day from a
-    moment inside one. `precise_amount_cents` is the amount before rounding.
+    moment inside one. `precise_amount_cents` is the amount before rounding. `adjusts_billing_period_id` names the
+    period, billed before, that late events changed: the fee is the difference to what was billed for it.
     """
 
     __tablename__ = "fees"
@@ -31,6 +32,9 @@ class Fee(Identified, Base):
     charge_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("charges.id"), index=True)
     charge_filter_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("charge_filters.id"))
     true_up_parent_fee_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("fees.id", ondelete="CASCADE"))
+    adjusts_billing_period_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("billing_periods.id"), index=True
+    )
     position: Mapped[int] = mapped_column(default=0)
     fee_type: Mapped[str] = mapped_column(String(16))
     grouped_by: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -88,7 +88,9 @@ class BillingPeriod(Identified, Base):
     """One subscription on one invoice. Bounds are half-open instants; the API shows inclusive ends.
 
     The end kinds (`PeriodEnd`) tell an end of day from a moment inside one. `charges_duration_days` is the
-    length of the whole interval that the charges period lies in, whatever it was clamped to.
+    length of the whole interval that the charges period lies in, whatever it was clamped to. `events_counted` is
+    how many events of the subscription, under every code, lay in the charges period just before its usage was
+    read at `usage_read_at`; NULL where it was never read, or by a version that did not count.
 
     The unique key makes closing a period idempotent: two invoicers, or one that died and came back, cannot
     bill the same subscription for the same billing instant and reason twice.
@@ -112,6 +114,8 @@ class BillingPeriod(Identified, Base):
     charges_duration_days: Mapped[int]
     bills_subscription_fee: Mapped[bool]
     bills_charges: Mapped[bool]
+    events_counted: Mapped[int | None]
+    usage_read_at: Mapped[datetime | None]
 
     invoice: Mapped[Invoice] = relationship(back_populates="billing_periods")
     subscription: Mapped[Subscription] = relationship()

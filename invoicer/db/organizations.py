@@ -41,6 +41,7 @@ class Organization(Identified, Base):
     subscription_invoice_issuing_date_adjustment: Mapped[str] = mapped_column(
         String(40), default="align_with_finalization_date"
     )
+    late_event_policy: Mapped[str] = mapped_column(String(32), default="next_invoice")
     last_customer_sequential_id: Mapped[int] = mapped_column(default=0)
     last_invoice_sequential_id: Mapped[int] = mapped_column(default=0)
 

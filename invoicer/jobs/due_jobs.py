@@ -14,6 +14,7 @@ from invoicer.context import Context
 from invoicer.db.session import transaction
 from invoicer.jobs.due_work import DueFilter, DueWork, mark_overdue, next_work
 from invoicer.jobs.job_metrics import JobMetrics
+from invoicer.jobs.late_event_jobs import LateEventJobs
 from schemas.errors import InvariantViolation, TransientError
 
 TOGETHER_MAX = 200
@@ -31,16 +32,19 @@ class DueJobs:
         self._metrics = metrics
         self._goes_on = goes_on
         self._counted = CountedUsage(context.gate, context.clock)
+        self._late_events = LateEventJobs(context)
 
     def run(self, until: datetime) -> int:
         """Do what is due at `until` or before; how many steps were done.
 
-        Each customer's step is a transaction of its own, so that a crash loses none and repeats none. What
-        reads usage waits, still due, until everything accepted before its instant has been counted. A
-        customer that fails is left due and logged, and the others go on.
+        Late events are looked for first, so that what is invoiced now takes them on. Each customer's step is a
+        transaction of its own, so that a crash loses none and repeats none. What reads usage waits, still due,
+        until everything accepted before its instant has been counted. A customer that fails is left due and
+        logged, and the others go on.
         Bounds: `until` is no later than the clock.
         Raises: TransientError when a store is away; what was not written stays due.
         """
+        self._late_events.run_when_due()
         done = 0
         skipped: set[uuid.UUID] = set()
         reads_usage = True

@@ -7,6 +7,7 @@ import structlog
 from invoicer.billing.period_closing import close_customer
 from invoicer.billing.usage_gate import CountedUsage
 from invoicer.context import Context
+from invoicer.jobs.late_event_jobs import know_late_events
 from schemas.errors import TransientError
 
 STEPS_MAX = 100
@@ -22,6 +23,7 @@ def settle_customer(context: Context, customer_id: uuid.UUID) -> None:
     try:
         if not CountedUsage(context.gate, context.clock).is_counted(now):
             return
+        know_late_events(context)
         for _ in range(STEPS_MAX):
             if close_customer(context, customer_id, now) == 0:
                 return

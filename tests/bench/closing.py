@@ -32,6 +32,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.orm import Session
 
+from aggregator.arrivals import ClickHouseArrivalReader
 from aggregator.clickhouse import ClickHouse, connect_server, create_tables
 from aggregator.evaluation import MetricLookup
 from aggregator.event_log import ClickHouseEventReader
@@ -145,6 +146,7 @@ def _context(engine: Engine, clickhouse: ClickHouse, clock: MovableClock) -> Con
         clock=clock,
         usage=ClickHouseUsageReader(clickhouse),
         events=ClickHouseEventReader(clickhouse),
+        stored=ClickHouseArrivalReader(clickhouse),
         gate=NothingPending(),
         auditor=Reconciler(
             clickhouse,

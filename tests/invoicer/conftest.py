@@ -21,7 +21,7 @@ from invoicer.db.session import SessionFactory, open_engine, session_factory, tr
 from schemas.clock import MovableClock
 from schemas.settings import Settings
 from tests.invoicer.asgi_transport import AsgiTransport
-from tests.invoicer.fakes import FakeAuditor, FakeEvents, FakeGate, FakeUsage
+from tests.invoicer.fakes import FakeArrivals, FakeAuditor, FakeEvents, FakeGate, FakeUsage
 
 API_KEY = "a-key-of-the-tests"
 START = datetime(2026, 3, 15, 12, 0, tzinfo=UTC)
@@ -70,6 +70,12 @@ def events() -> FakeEvents:
 
 
 @pytest.fixture
+def stored() -> FakeArrivals:
+    """The same by arrival; empty until a test fills it."""
+    return FakeArrivals()
+
+
+@pytest.fixture
 def gate() -> FakeGate:
     """The watermark gate; open until a test closes it."""
     return FakeGate()
@@ -87,6 +93,7 @@ def context(
     clock: MovableClock,
     usage: FakeUsage,
     events: FakeEvents,
+    stored: FakeArrivals,
     gate: FakeGate,
     auditor: FakeAuditor,
     settings: Settings,
@@ -97,6 +104,7 @@ def context(
         clock=clock,
         usage=usage,
         events=events,
+        stored=stored,
         gate=gate,
         auditor=auditor,
         settings=settings,

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from schemas.errors import MillraceError, TransientError
+from schemas.period import TimeRange
 from schemas.reconciliation import AuditScope, Reconciliation, ReconciliationReport
 from schemas.usage import (
+    ArrivedEvent,
     EventFilter,
     KeptDeadLetter,
     PlacedEvent,
     StoredEvent,
+    StoredSpan,
     UsageRow,
     UsageScope,
     UsageTotals,
@@ -78,6 +81,59 @@ class FakeEvents:
             letter
             for owner, letter in self.dead
             if owner == transaction_id and external_subscription_id in (None, letter.external_subscription_id)
+        ]
+
+
+@dataclass
+class FakeArrivals:
+    """Holds events in the order in which they were stored, the last one last."""
+
+    arrived: list[PlacedEvent] = field(default_factory=list)
+    clock: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.clock
+
+    def spans(self, since: datetime, until: datetime, *, after: tuple[str, str]) -> Sequence[StoredSpan]:
+        stored: dict[tuple[str, str], list[datetime]] = {}
+        for each in self.arrived:
+            if since <= each.inserted_at < until:
+                name = (each.event.organization_id, each.event.external_subscription_id)
+                stored.setdefault(name, []).append(each.event.timestamp)
+        return [StoredSpan(*name, min(at), max(at)) for name, at in sorted(stored.items()) if name > after]
+
+    def newest(
+        self, organization_id: str, external_subscription_id: str, period: TimeRange, *, limit: int, offset: int
+    ) -> Sequence[ArrivedEvent]:
+        found = [
+            each
+            for each in reversed(self._of(organization_id, external_subscription_id))
+            if period.start is not None and period.start <= each.event.timestamp < period.end
+        ]
+        return [
+            ArrivedEvent(
+                each.event.event_id,
+                each.event.transaction_id,
+                each.event.code,
+                each.event.timestamp,
+                each.event.ingested_at,
+                each.inserted_at,
+            )
+            for each in found[offset : offset + limit]
+        ]
+
+    def placed(
+        self, organization_id: str, external_subscription_id: str, event_ids: Sequence[str]
+    ) -> Sequence[PlacedEvent]:
+        stored = self._of(organization_id, external_subscription_id)
+        return [each for each in stored if each.event.event_id in event_ids]
+
+    def _of(self, organization_id: str, external_subscription_id: str) -> list[PlacedEvent]:
+        name = (organization_id, external_subscription_id)
+        return [
+            each
+            for each in self.arrived
+            if (each.event.organization_id, each.event.external_subscription_id) == name
         ]
 
 

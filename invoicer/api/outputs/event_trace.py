@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from invoicer.api.outputs.late_event import LateAdjustmentOutput
 from invoicer.api.outputs.subscription import PreciseInstant
 from invoicer.billing.event_trace import BillingState, ChargePlace, EventTrace, OutsideReason, SubscriptionPlace
 from invoicer.catalog.fields import Instant
@@ -73,10 +74,20 @@ class TracedFilterOutput(BaseModel):
     invoice_display_name: str | None
 
 
+class TracedLateEventOutput(BaseModel):
+    """What was done about an event that came too late; the adjustment is the line it changed."""
+
+    lago_id: uuid.UUID
+    policy: str
+    status: str
+    adjustment: LateAdjustmentOutput | None
+
+
 class BillingOutput(BaseModel):
     """What became of an event under a charge; ids and number only where there is an invoice to be seen.
 
-    An event that came too late names the invoice that it missed, and no fee.
+    An event that came too late names the invoice that it missed and no fee of it; `late_event` names the fee of
+    the difference.
     """
 
     state: BillingState
@@ -84,6 +95,26 @@ class BillingOutput(BaseModel):
     invoice_number: str | None
     invoice_status: str | None
     lago_fee_id: uuid.UUID | None
+    late_event: TracedLateEventOutput | None
+
+    @classmethod
+    def of(cls, place: ChargePlace) -> "BillingOutput":
+        invoice, late = place.invoice, place.late
+        adjusted = None
+        if late is not None and late.adjustment is not None:
+            adjusted = LateAdjustmentOutput.of(late.adjustment)
+        return cls(
+            state=place.state,
+            lago_invoice_id=None if invoice is None else invoice.id,
+            invoice_number=None if invoice is None else invoice.number,
+            invoice_status=None if invoice is None else invoice.status,
+            lago_fee_id=None if place.fee is None else place.fee.id,
+            late_event=None
+            if late is None
+            else TracedLateEventOutput(
+                lago_id=late.id, policy=late.policy, status=late.status, adjustment=adjusted
+            ),
+        )
 
 
 class TracedChargeOutput(BaseModel):
@@ -100,7 +131,7 @@ class TracedChargeOutput(BaseModel):
 
     @classmethod
     def of(cls, place: ChargePlace) -> "TracedChargeOutput":
-        charge_filter, invoice = place.charge_filter, place.invoice
+        charge_filter = place.charge_filter
         return cls(
             lago_id=place.charge.id,
             code=place.charge.code,
@@ -115,13 +146,7 @@ class TracedChargeOutput(BaseModel):
             grouped_by=dict(place.grouped_by),
             from_datetime=place.period.start,
             to_datetime=place.period.display_end,
-            billing=BillingOutput(
-                state=place.state,
-                lago_invoice_id=None if invoice is None else invoice.id,
-                invoice_number=None if invoice is None else invoice.number,
-                invoice_status=None if invoice is None else invoice.status,
-                lago_fee_id=None if place.fee is None else place.fee.id,
-            ),
+            billing=BillingOutput.of(place),
         )
 
 

@@ -47,6 +47,7 @@ class OrganizationOutput(BaseModel):
     document_number_prefix: str
     tax_identification_number: str | None
     finalize_zero_amount_invoice: bool
+    late_event_policy: str
     billing_configuration: OrganizationBillingOutput
     events_store: str = "clickhouse"
     taxes: list[TaxOutput]
@@ -71,7 +72,7 @@ class OrganizationOutput(BaseModel):
 _PLAIN_FIELDS = (
     "name default_currency created_at webhook_url country address_line1 address_line2 state zipcode email city "
     "legal_name legal_number timezone net_payment_term email_settings document_numbering document_number_prefix "
-    "tax_identification_number finalize_zero_amount_invoice"
+    "tax_identification_number finalize_zero_amount_invoice late_event_policy"
 ).split()
 
 

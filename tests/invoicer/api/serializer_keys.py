@@ -133,7 +133,9 @@ CREDIT_NOTE_TAX = frozenset(
     "amount_cents amount_currency created_at".split()
 )
 
-ORGANIZATION = frozenset(
+OUR_ORGANIZATION_KEYS = frozenset({"late_event_policy"})
+"""Settings of what Lago does not have."""
+ORGANIZATION = OUR_ORGANIZATION_KEYS | frozenset(
     "lago_id name slug default_currency created_at webhook_url webhook_urls country address_line1 address_line2 "
     "state zipcode email city legal_name legal_number timezone net_payment_term email_settings "
     "document_numbering document_number_prefix tax_identification_number finalize_zero_amount_invoice "

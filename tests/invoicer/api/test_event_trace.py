@@ -116,6 +116,7 @@ def test_trace_tells_place_value_and_period(client: httpx.Client, send: Send) ->
         "invoice_number": None,
         "invoice_status": None,
         "lago_fee_id": None,
+        "late_event": None,
     }
 
 
@@ -134,6 +135,7 @@ def test_trace_names_invoice_and_fee_or_that_it_came_too_late(client: httpx.Clie
         "invoice_number": invoice["number"],
         "invoice_status": "finalized",
         "lago_fee_id": fee["lago_id"],
+        "late_event": None,
     }
     missed = billing(client, "t2")
     assert (missed["state"], missed["lago_invoice_id"], missed["lago_fee_id"]) == (

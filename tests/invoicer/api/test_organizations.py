@@ -63,6 +63,7 @@ def test_organization_shows_every_key(client: httpx.Client) -> None:
         "document_numbering": "per_customer",
         "tax_identification_number": None,
         "finalize_zero_amount_invoice": True,
+        "late_event_policy": "next_invoice",
         "billing_configuration": {"invoice_footer": None, "invoice_grace_period": 0, "document_locale": "en"},
         "events_store": "clickhouse",
         "taxes": [],
