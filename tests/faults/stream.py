@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aggregator.clickhouse import ClickHouse
 from aggregator.event_store import EventStore
@@ -23,6 +24,8 @@ from tests.aggregator.worker import Cluster, wait_until
 from tests.faults.load import CODE, FIELD, HOUR_US, ORGANIZATION, SUBSCRIPTIONS, Load
 from tests.faults.oracle import Recount, read_shown, read_stored
 from tests.faults.scenario import Scenario
+from tests.services.ports import LOOPBACK
+from tests.services.proxy import TcpProxy
 
 METRIC = MetricDefinition(
     id="m1",
@@ -33,6 +36,8 @@ METRIC = MetricDefinition(
 )
 PERIOD = TimeRange(from_microseconds(NOON_US - HOUR_US), from_microseconds(NOON_US + 72 * HOUR_US))
 """All of the load lies in it."""
+INSERT_OF_EVENTS = rb"INSERT(\+|%20| )INTO(\+|%20| )[^&]*events"
+"""The request that stores events, as the driver writes it into the address."""
 
 
 def wait_until_drained(cluster: Cluster) -> None:
@@ -60,6 +65,12 @@ def assert_exactly_once(cluster: Cluster, load: Load, scenario: Scenario) -> Non
         assert broken_lines(cluster) == load.broken, "a rejected line cannot be found, or is none"
     finally:
         clickhouse.close()
+
+
+def through(proxy: TcpProxy, url: str) -> str:
+    """The same address by way of the proxy."""
+    parts = urlsplit(url)
+    return url.replace(f"{parts.hostname}:{parts.port}", f"{LOOPBACK}:{proxy.port}")
 
 
 def count_doubled(cluster: Cluster) -> int:
