@@ -3,7 +3,7 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo up clean
+.PHONY: help setup test faults lint format demo up clean
 
 help: ## Show this list
 	@grep -hE '^[a-zA-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 test: lint ## Check style and types, then run every test (ARGS="-k name" to choose)
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+faults: setup ## Run the fault suite, 20 rounds of each scenario (ARGS="--fault-report docs/faults.md")
+	$(VENV)/bin/python -m pytest -m faults --fault-rounds 20 $(ARGS)
 
 lint: setup ## Check style and types
 	$(VENV)/bin/ruff check .

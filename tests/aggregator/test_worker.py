@@ -86,6 +86,7 @@ def expect(cluster: Cluster, events: int) -> None:
     clickhouse.close()
 
 
+@pytest.mark.faults
 def test_worker_killed_midway_and_restarted_counts_each_event_once(cluster: Cluster) -> None:
     """SIGKILL among inserts, a restart without the index, and a repeat of everything change no total."""
     worker = cluster.start_worker(flush_events_max=500)
@@ -99,6 +100,7 @@ def test_worker_killed_midway_and_restarted_counts_each_event_once(cluster: Clus
     expect(cluster, 20_000)
 
 
+@pytest.mark.faults
 def test_workers_share_partitions_and_hand_them_over(cluster: Cluster) -> None:
     """A second worker joins while events flow, the first one leaves in order: nothing is lost or doubled."""
     first = cluster.start_worker()
@@ -111,6 +113,7 @@ def test_workers_share_partitions_and_hand_them_over(cluster: Cluster) -> None:
     expect(cluster, 6_000)
 
 
+@pytest.mark.faults
 def test_worker_poison_lines_go_to_the_dead_letters_alone(cluster: Cluster) -> None:
     """Each bad line is kept with its bytes and place; its neighbours and the stream go on."""
     good = [encode_line(event) for event in events_of(0, 3)]

@@ -33,6 +33,8 @@ class Cluster:
     database_url: str
     topic: str
     folder: Path
+    session_seconds: float = 6.0
+    """How long a silent worker keeps its partitions: what any broker permits."""
     workers: list[ServiceProcess] = field(default_factory=list)
     status_ports: list[int] = field(default_factory=list)
 
@@ -85,8 +87,18 @@ class Cluster:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.splitlines()
 
-    def start_worker(self, number: int | None = None, *, wait: bool = True, **settings: object) -> ServiceProcess:
-        """Start a worker; the same number finds the same index directory again."""
+    def start_worker(
+        self,
+        number: int | None = None,
+        *,
+        wait: bool = True,
+        program: Sequence[str] = ("aggregator",),
+        **settings: object,
+    ) -> ServiceProcess:
+        """Start a worker; the same number finds the same index directory again.
+
+        `program`: the module to run, and its arguments.
+        """
         number = len(self.workers) if number is None else number
         port = free_port()
         environ = millrace_environ(
@@ -100,11 +112,12 @@ class Cluster:
                 "index_dir": self.folder / f"index-{number}",
                 "metrics_port": port,
                 "flush_seconds_max": 0.1,
+                "aggregator_session_seconds": self.session_seconds,
             }
             | settings
         )
         log = self.folder / f"worker-{number}.log"
-        worker = ServiceProcess([sys.executable, "-m", "aggregator"], log=log, cwd=ROOT, environ=environ)
+        worker = ServiceProcess([sys.executable, "-m", *program], log=log, cwd=ROOT, environ=environ)
         self.workers.append(worker)
         self.status_ports.append(port)
         if wait:

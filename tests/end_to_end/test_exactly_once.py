@@ -89,6 +89,7 @@ def test_events_before_their_metric_count_when_it_appears(instance: Instance) ->
     story.wait_for_units(instance, "late-metric", "late-metric", {"not-yet": "10.0", "seed": "0.0"})
 
 
+@pytest.mark.faults
 def test_embedded_process_killed_under_load_keeps_what_it_acknowledged(data_dir: Path) -> None:
     """SIGKILL in the middle of requests: every 200 is there afterwards, and a full resend changes nothing else."""
     data_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +136,7 @@ def _send_until_killed(instance: EmbeddedInstance, batches: list[list[story.Json
 
 
 @pytest.mark.cluster
+@pytest.mark.faults
 def test_cluster_processes_killed_under_load_lose_and_double_nothing(request: pytest.FixtureRequest) -> None:
     """SIGKILL of a worker and of ingest, a second worker joins: the total is what was sent, to the last unit."""
     with cluster_on(request) as cluster:

@@ -27,6 +27,8 @@ class Ledger:
     sent: list[list[story.Json]] = field(default_factory=list)
     acknowledged: set[int] = field(default_factory=set)
     answers: list[httpx.Response] = field(default_factory=list)
+    events_sent: int = 0
+    """Events in all requests together, repeats included."""
 
     def send_new(self, count: int = 1) -> list[httpx.Response]:
         """Send new batches, one after the other, and return the answers."""
@@ -45,9 +47,21 @@ class Ledger:
         batches = self.sent if numbers is None else [self.sent[number] for number in numbers]
         return sum((Decimal(event["properties"]["n"]) for batch in batches for event in batch), Decimal())
 
+    def units_by_identity(self) -> dict[tuple[str, str], Decimal]:
+        """What each event that was sent is worth, by subscription and transaction id."""
+        return {
+            (event["external_subscription_id"], event["transaction_id"]): Decimal(event["properties"]["n"])
+            for batch in self.sent
+            for event in batch
+        }
+
     @property
     def events(self) -> int:
         return sum(map(len, self.sent))
+
+    @property
+    def acknowledged_events(self) -> int:
+        return sum(len(self.sent[number]) for number in self.acknowledged)
 
     def amount_cents(self) -> int:
         """What all of it costs, rounded once, half away from zero."""
@@ -84,6 +98,7 @@ class Ledger:
         return number
 
     def _send(self, number: int) -> httpx.Response:
+        self.events_sent += len(self.sent[number])
         response = self.instance.ingest.post("events/batch", json={"events": self.sent[number]})
         if response.status_code == httpx.codes.OK:
             self.acknowledged.add(number)

@@ -8,7 +8,7 @@ from tests.end_to_end.outages.ledger import Feed, Ledger, assert_comes_back_late
 from tests.end_to_end.outages.site import OutageSite, Supervisor
 from tests.services.proxy import ProxyMode
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 WORKER_ENDS_SECONDS_MAX = 40
 """A worker gives up after 8 attempts, some 17 s, and ends so that its offsets are read again."""

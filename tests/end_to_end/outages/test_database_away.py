@@ -8,7 +8,7 @@ from tests.end_to_end.outages.ledger import Ledger, assert_comes_back_later
 from tests.end_to_end.outages.site import OutageSite
 from tests.services.proxy import ProxyMode
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 UNKNOWN_KEY = {"Authorization": "Bearer nobody-knows-me"}
 ANSWER_SECONDS_MAX = 10

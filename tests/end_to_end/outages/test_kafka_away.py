@@ -9,7 +9,7 @@ from tests.end_to_end import story
 from tests.end_to_end.outages.ledger import Ledger, assert_comes_back_later
 from tests.end_to_end.outages.site import PUBLISH_SECONDS_MAX, OutageSite, Supervisor
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 SLACK_SECONDS = 2.0
 """What a busy machine may add to a timeout."""

@@ -14,7 +14,7 @@ from tests.end_to_end.outages.site import OutageSite
 from tests.services.postgres import as_libpq
 from tests.services.proxy import ProxyMode
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 CUSTOMERS = 6
 ROUND_TRIP_SECONDS = 0.02

@@ -33,6 +33,7 @@ def embedded(tmp_path: Path) -> EmbeddedInstance:
     return EmbeddedInstance(tmp_path / "data", test_clock=CLOCK_START)
 
 
+@pytest.mark.faults
 def test_sigterm_under_load_ends_in_time_and_keeps_what_was_acknowledged(embedded: EmbeddedInstance) -> None:
     """Several clients send, one never finishes its request: the end is clean, every 200 is there afterwards."""
     with embedded:
@@ -96,6 +97,7 @@ def _refused_start(settings: dict[str, object]) -> str:
 
 
 @pytest.mark.cluster
+@pytest.mark.faults
 def test_cluster_processes_end_in_time_with_an_unfinished_request(site: OutageSite) -> None:
     """A client that never finishes holds neither ingest nor the invoicer, whose supervisor would kill them."""
     cluster = site.cluster

@@ -1,0 +1,81 @@
+"""The frame of the suite: one seed repeats a run, rounds differ, and the table says what was found."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.faults.oracle import Recount, StoredRow
+from tests.faults.scenario import Scenario, write_report
+from tests.faults.seeds import FaultRound, choose_rounds, choose_seed
+
+ACCEPTED = {("sub", "a"): Decimal("0.1"), ("sub", "b"): Decimal("2")}
+
+
+def row(transaction_id: str, units: str, value: str | None = None) -> StoredRow:
+    """A stored row of the subscription `sub`."""
+    return StoredRow(("sub", transaction_id), f'{{"n": "{units}"}}', Decimal(value or units))
+
+
+def test_fault_round_of_one_seed_repeats_and_rounds_differ() -> None:
+    """The same seed, scenario and number give the same numbers; any other gives others."""
+    first = FaultRound(7, "killed", 0)
+    assert first.random.random() == FaultRound(7, "killed", 0).random.random()
+    others = {FaultRound(8, "killed", 0), FaultRound(7, "cut", 0), FaultRound(7, "killed", 1)}
+    assert first.random.random() not in {other.random.random() for other in others}
+
+
+def test_seed_and_rounds_come_from_the_environment() -> None:
+    """A given seed is taken, none gives one; the option for rounds stands before the environment."""
+    assert choose_seed({"MILLRACE_FAULT_SEED": "42"}) == 42
+    assert choose_seed({}) != choose_seed({})
+    assert choose_rounds({}, None) == 1
+    assert choose_rounds({"MILLRACE_FAULT_ROUNDS": "5"}, None) == 5
+    assert choose_rounds({"MILLRACE_FAULT_ROUNDS": "5"}, 20) == 20
+    with pytest.raises(ValueError, match="0 rounds"):
+        choose_rounds({}, 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint", "figures"),
+    [
+        ([row("a", "0.1"), row("b", "2")], None, (0, 0)),
+        ([row("a", "0.1")], "1 accepted events are lost", (1, 0)),
+        ([row("a", "0.1"), row("b", "2"), row("b", "2"), row("b", "2")], "2 rows too many", (0, 2)),
+        ([row("a", "0.1"), row("b", "2"), row("c", "1")], "1 events nobody sent", (0, 0)),
+        ([row("a", "0.1"), row("b", "3")], "another content", (0, 0)),
+        ([row("a", "0.1", "0.11"), row("b", "2")], "something else", (0, 0)),
+    ],
+)
+def test_oracle_complains_about_whatever_is_not_exact(
+    rows: list[StoredRow], complaint: str | None, figures: tuple[int, int]
+) -> None:
+    """A suite whose oracle accepts anything proves nothing."""
+    found = Scenario("oracle")
+    recount = Recount(ACCEPTED, rows, "n")
+    if complaint is None:
+        recount.assert_exact(found)
+    else:
+        with pytest.raises(AssertionError, match=complaint):
+            recount.assert_exact(found)
+    assert (found.lost, found.doubled) == figures
+    assert recount.totals() == {"sub": (2, Decimal("2.1"))}
+
+
+def test_report_holds_every_scenario(tmp_path: Path) -> None:
+    """As Markdown for people, as JSON for programs; what counts no events has dashes."""
+    counted = Scenario("worker killed")
+    counted.inject()
+    counted.judge(accepted=1200, duplicates=30, lost=0, doubled=0)
+    counted.end_round(seconds=2.25, passed=True)
+    uncounted = Scenario("clean end")
+    uncounted.end_round(seconds=1, passed=False)
+    write_report(tmp_path / "faults.md", [counted, uncounted], 7)
+    text = (tmp_path / "faults.md").read_text()
+    assert "| worker killed | 1 | 0 | 1 | 1,200 | 30 | 0 | 0 | 2.2 |" in text
+    assert "| clean end | 1 | 1 | – | – | – | – | – | 1.0 |" in text
+    assert "MILLRACE_FAULT_SEED=7" in text
+    write_report(tmp_path / "faults.json", [counted, uncounted], 7)
+    document = json.loads((tmp_path / "faults.json").read_text())
+    assert (document["seed"], [each["accepted"] for each in document["scenarios"]]) == (7, [1200, 0])
