@@ -19,18 +19,26 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.bench.aggregator_throughput import measure_aggregator_throughput
+from tests.bench.growth import measure_growth
 from tests.bench.ingest_batches import measure_ingest_batches
 from tests.bench.ingest_single import measure_ingest_single
 from tests.bench.machine import describe_machine, describe_versions
 from tests.bench.measurement import Measurement, Say
+from tests.bench.recovery import measure_recovery
 from tests.bench.report import Run, render_json, render_markdown, render_table
 from tests.bench.sizes import FULL, QUICK, Sizes
+from tests.bench.usage_query import measure_usage_query
+from tests.bench.visibility import measure_visibility
 
 Measure = Callable[[Sizes, Say], Measurement]
 MEASURES: Mapping[str, Measure] = {
     "ingest_batches": measure_ingest_batches,
     "ingest_single": measure_ingest_single,
     "aggregator_throughput": measure_aggregator_throughput,
+    "visibility": measure_visibility,
+    "usage_query": measure_usage_query,
+    "recovery": measure_recovery,
+    "growth": measure_growth,
 }
 """In the order in which they run; growth takes as long as all others together."""
 TABLE_WIDTH = 160

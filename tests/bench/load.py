@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -29,8 +30,12 @@ _LENGTH = b"content-length:"
 
 @dataclass(frozen=True)
 class Load:
-    """What came of a load: one latency in seconds for each request, all answered 200."""
+    """What came of a load: one latency in seconds for each request, all answered 200.
 
+    `started_at` is on the clock of `time.perf_counter`.
+    """
+
+    started_at: float
     seconds: float
     latencies: Sequence[float]
 
@@ -50,6 +55,11 @@ def post_request(path: str, api_key: str, body: bytes) -> bytes:
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def get_request(path: str, api_key: str) -> bytes:
+    """The bytes of a GET."""
+    return f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {api_key}\r\n\r\n".encode()
 
 
 class Connection:
@@ -144,7 +154,7 @@ class LoadGenerator:
                     in_flight -= 1
                 else:
                     connection.send(request_or_end, now)
-        return Load(time.perf_counter() - started_at, latencies)
+        return Load(started_at, time.perf_counter() - started_at, latencies)
 
     def at_rate(self, requests: Sequence[bytes], per_second: float) -> Load:
         """An open loop: request n is due at n / `per_second`, whatever became of those before it.
@@ -153,20 +163,20 @@ class LoadGenerator:
         also for a request that had to wait for a free connection.
         """
         latencies: list[float] = []
-        idle = list(self._connections.values())
+        idle = deque(self._connections.values())  # in turn: a server may close what is idle for seconds
         started_at = time.perf_counter() + START_DELAY_SECONDS
         number = 0
         while len(latencies) < len(requests):
             now = time.perf_counter()
             while idle and number < len(requests) and (due := due_at(started_at, number, per_second)) <= now:
-                idle.pop().send(requests[number], due)
+                idle.popleft().send(requests[number], due)
                 number += 1
             waits = number < len(requests) and bool(idle)
             pause = due_at(started_at, number, per_second) - now if waits else ANSWER_SECONDS_MAX
             for connection in self._answered(max(pause, 0)):
                 latencies.append(time.perf_counter() - connection.counts_from)
                 idle.append(connection)
-        return Load(time.perf_counter() - started_at, latencies)
+        return Load(started_at, time.perf_counter() - started_at, latencies)
 
     def _answered(self, seconds_max: float) -> Iterator[Connection]:
         ready = self._poll.poll(seconds_max)

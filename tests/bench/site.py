@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
-import httpx
 from confluent_kafka import Consumer, TopicPartition
 
+from tests.bench.catalog import create_metric, unwrap
 from tests.bench.load import LoadGenerator
 from tests.bench.measurement import BenchmarkError
-from tests.bench.usage_events import METRIC
 from tests.services.clickhouse import EmbeddedClickHouse
 from tests.services.kafka_source import apache_kafka
 from tests.services.millrace import ClusterInstance
@@ -51,8 +50,9 @@ class BenchSite:
                 self._stack.enter_context(service)
             self.database_url = self.postgres.create_database(DATABASE)
             self.cluster = self._stack.enter_context(self._cluster())
-            self.metric = self.create("billable_metrics", "billable_metric", METRIC)
-            self.organization_id = str(self.get("organizations", "organization")["lago_id"])
+            self.metric = create_metric(self.cluster)
+            organization = unwrap(self.cluster.api.get("organizations"), "organization")
+            self.organization_id = str(organization["lago_id"])
         except BaseException:
             self._stack.close()
             raise
@@ -79,13 +79,6 @@ class BenchSite:
     def clickhouse_url(self) -> str:
         return f"{self.clickhouse.url}/{DATABASE}"
 
-    def create(self, collection: str, root: str, body: Mapping[str, object]) -> dict[str, object]:
-        """POST one resource and return it."""
-        return _unwrap(self.cluster.api.post(collection, json={root: dict(body)}), root)
-
-    def get(self, path: str, root: str, **params: str) -> dict[str, object]:
-        return _unwrap(self.cluster.api.get(path, params=params), root)
-
     def generator(self, connections: int) -> LoadGenerator:
         """A load generator on the ingest process."""
         address = urlsplit(self.cluster.ingest_url)
@@ -110,8 +103,12 @@ class BenchSite:
 
         Raises: BenchmarkError when it holds more, or fewer after `seconds_max`.
         """
-        wait_until(lambda: self.counted_events() >= events, seconds_max, f"{events} events are counted")
+        self.wait_until_at_least(events, seconds_max)
         self.check_counted_once(events)
+
+    def wait_until_at_least(self, events: int, seconds_max: float) -> None:
+        """Raises: BenchmarkError when ClickHouse holds fewer after `seconds_max`."""
+        wait_until(lambda: self.counted_events() >= events, seconds_max, f"{events} events are counted")
 
     def check_counted_once(self, events: int) -> None:
         """Raises: BenchmarkError unless `events` holds that many rows of as many different events."""
@@ -171,10 +168,3 @@ def _read_all(consumer: Consumer, topic: str) -> tuple[int, int]:
             lines += record.value().count(b"\n") + 1
         records += len(read)
     return lines, records
-
-
-def _unwrap(response: httpx.Response, root: str) -> dict[str, object]:
-    if response.status_code != httpx.codes.OK:
-        raise BenchmarkError(f"{response.request.url} answered {response.status_code}: {response.text}")
-    body: dict[str, object] = response.json()[root]
-    return body

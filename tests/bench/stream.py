@@ -72,6 +72,17 @@ class StreamFiller:
         for number in range(count // PACK_EVENTS):
             partition = number % PARTITIONS
             self._send(partition, self.lines(partition, PACK_EVENTS))
+        self._flush()
+
+    def fill_subscription(self, subscription: str, count: int) -> None:
+        """The same with events of one subscription."""
+        partition = partition_of(partition_key(self._organization_id, subscription), PARTITIONS)
+        for _ in range(count // PACK_EVENTS):
+            lines = [self._events.line(self._organization_id, subscription) for _ in range(PACK_EVENTS)]
+            self._send(partition, lines)
+        self._flush()
+
+    def _flush(self) -> None:
         if self._producer.flush(FLUSH_SECONDS_MAX):
             raise BenchmarkError("the broker did not acknowledge what was prepared for the worker")
 
