@@ -42,8 +42,8 @@ def measure_growth(sizes: Sizes, say: Say) -> Measurement:
         "growth",
         "growth",
         f"One worker, {stored:,} events of 30 days and 1,000 subscriptions through Kafka. The rate is that of "
-        f"{chunk:,} events with {chunk:,} and with {stored - chunk:,} stored before them; memory is what the worker "
-        "holds for itself, without the mapped file of its index.",
+        f"{chunk:,} events with {chunk:,} and with {stored - chunk:,} stored before them; memory is what the "
+        "worker holds for itself, without the mapped file of its index.",
         (
             _rate_figure(first, last, chunk, stored - chunk),
             Figure(
@@ -51,7 +51,8 @@ def measure_growth(sizes: Sizes, say: Say) -> Measurement:
                 late / early,
                 "×",
                 MEMORY_TARGET,
-                note=f"{early:.0f} MB and {late:.0f} MB at most; the index takes {index_bytes / stored:.0f} bytes an event",
+                note=f"{early:.0f} MB and {late:.0f} MB at most; the index takes {index_bytes / stored:.0f} bytes "
+                "an event",
             ),
         ),
         last.cpu_seconds,

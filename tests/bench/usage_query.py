@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from urllib.parse import urlsplit
 
 from sqlalchemy import create_engine
@@ -54,11 +55,13 @@ ENGINE = ReplacingMergeTree(ingested_at) PARTITION BY toYYYYMM(timestamp)
 ORDER BY (organization_id, external_subscription_id, code, timestamp, transaction_id)
 """
 FILL_COPY = f"""
-INSERT INTO {COPY} SELECT organization_id, external_subscription_id, code, timestamp, transaction_id, value, ingested_at
-FROM events
+INSERT INTO {COPY}
+SELECT organization_id, external_subscription_id, code, timestamp, transaction_id, value, ingested_at FROM events
 """
-_SUBJECT = """organization_id = {organization:String} AND external_subscription_id = {subscription:String}
-AND code = {code:String} AND timestamp >= {start:DateTime64(6, 'UTC')} AND timestamp < {end:DateTime64(6, 'UTC')}"""
+_SUBJECT = """
+organization_id = {organization:String} AND external_subscription_id = {subscription:String} AND code = {code:String}
+AND timestamp >= {start:DateTime64(6, 'UTC')} AND timestamp < {end:DateTime64(6, 'UTC')}
+"""
 DEDUP_AT_READ = {
     "FINAL": f"SELECT count(), sum(value) FROM {COPY} FINAL WHERE {_SUBJECT}",
     "argMax": f"""SELECT count(), sum(newest) FROM (
@@ -91,11 +94,11 @@ def measure_usage_query(sizes: Sizes, say: Say) -> Measurement:
     return Measurement(
         "usage_query",
         "current usage of one subscription",
-        f"{sizes.stored_events:,} events of {DAYS} days stored, a tenth of them of one large subscription, the rest "
-        f"spread over 999; {INGESTED_PER_SECOND:,} events/s come in meanwhile. Over the API {QUERIES_PER_SECOND} "
-        "requests a second on a fixed schedule; the query alone one after the other through the same driver as the "
-        "dedup at read, which sums the same events out of a ReplacingMergeTree in the same ClickHouse. All of them "
-        "were seen to give the same sum.",
+        f"{sizes.stored_events:,} events of {DAYS} days stored, a tenth of them of one large subscription, the "
+        f"rest spread over 999; {INGESTED_PER_SECOND:,} events/s come in meanwhile. Over the API "
+        f"{QUERIES_PER_SECOND} requests a second on a fixed schedule; the query alone one after the other, through "
+        "the same driver as the dedup at read, which sums the same events out of a ReplacingMergeTree in the same "
+        "ClickHouse. All of them were seen to give the same sum.",
         figures,
     )
 
@@ -136,40 +139,41 @@ def _check_equal(site: BenchSite, clickhouse: ClickHouse, subscription: str, sco
 def _ask_all(
     site: BenchSite, clickhouse: ClickHouse, scopes: dict[str, UsageScope], sizes: Sizes, say: Say
 ) -> tuple[Figure, ...]:
-    figures: list[Figure] = []
-    reader = ClickHouseUsageReader(clickhouse)
+    """The figures of every subscription, the large one first: it is large ones whose dedup at read takes long."""
     with _ingesting(site, sizes):
-        for subscription, scope in scopes.items():
-            label = f"{reader.totals(scope)[0].events_count:,} events in the period"
-            say(f"over the API, {label}")
-            api = _ask_api(site, subscription, sizes.usage_queries)
-            figures.append(
-                Figure(f"API p99, {label}", percentile(api, 99) * 1000, "ms", API_TARGET, note=_median(api))
-            )
-            say(f"the query, {label}")
-            query = _time(lambda scope=scope: reader.totals(scope), sizes.usage_queries)
-            figures.append(
-                Figure(
-                    f"query p99, {label}", percentile(query, 99) * 1000, "ms", QUERY_TARGET, note=_median(query)
-                )
-            )
-            say(f"dedup at read, {label}")
-            target = DEDUP_TARGET if len(figures) == 2 else None  # it is large subscriptions that take long
-            comparisons = _compare(
-                clickhouse, scope, median(query), int(sizes.usage_queries * DEDUP_QUERY_SHARE), target
-            )
-            figures.append(Figure(f"query median, {label}", median(query) * 1000, "ms", None, comparisons))
-    return tuple(figures)
+        targets = (DEDUP_TARGET, None)
+        return tuple(
+            figure
+            for (subscription, scope), target in zip(scopes.items(), targets, strict=True)
+            for figure in _ask(site, clickhouse, subscription, scope, sizes.usage_queries, target, say)
+        )
 
 
-def _compare(
-    clickhouse: ClickHouse, scope: UsageScope, ours: float, count: int, target: Target | None
-) -> tuple[Comparison, ...]:
+def _ask(
+    site: BenchSite,
+    clickhouse: ClickHouse,
+    subscription: str,
+    scope: UsageScope,
+    count: int,
+    dedup_target: Target | None,
+    say: Say,
+) -> Iterator[Figure]:
+    reader = ClickHouseUsageReader(clickhouse)
+    label = f"{reader.totals(scope)[0].events_count:,} events in the period"
+    say(f"over the API, {label}")
+    api = _ask_api(site, subscription, count)
+    yield Figure(f"API p99, {label}", percentile(api, 99) * 1000, "ms", API_TARGET, note=_median(api))
+    say(f"the query, {label}")
+    query = _seconds_of(partial(reader.totals, scope), count)
+    yield Figure(f"query p99, {label}", percentile(query, 99) * 1000, "ms", QUERY_TARGET, note=_median(query))
+    say(f"dedup at read, {label}")
     comparisons = []
     for name, sql in DEDUP_AT_READ.items():
-        theirs = median(_time(lambda sql=sql: clickhouse.rows(sql, _parameters(scope)), count))
-        comparisons.append(Comparison(f"dedup at read: {name}", theirs * 1000, sooner(ours, theirs), target))
-    return tuple(comparisons)
+        ask = partial(clickhouse.rows, sql, _parameters(scope))
+        theirs = median(_seconds_of(ask, int(count * DEDUP_QUERY_SHARE)))
+        advantage = sooner(median(query), theirs)
+        comparisons.append(Comparison(f"dedup at read: {name}", theirs * 1000, advantage, dedup_target))
+    yield Figure(f"query median, {label}", median(query) * 1000, "ms", None, tuple(comparisons))
 
 
 def _ask_api(site: BenchSite, subscription: str, count: int) -> Sequence[float]:
@@ -180,7 +184,7 @@ def _ask_api(site: BenchSite, subscription: str, count: int) -> Sequence[float]:
         return generator.at_rate([usage_request(API_KEY, subscription)] * count, QUERIES_PER_SECOND).latencies
 
 
-def _time(ask: Callable[[], object], count: int) -> list[float]:
+def _seconds_of(ask: Callable[[], object], count: int) -> list[float]:
     """Seconds of each of `count` calls, one after the other."""
     seconds = []
     for _ in range(count):
