@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import structlog
 
@@ -26,15 +27,17 @@ from aggregator.reconciliation_ledger import ReconciliationLedger
 from aggregator.reconciliation_sql import (
     NOW,
     REBUILDS_PROJECTION,
+    SUBSCRIPTIONS_MAX,
     SURPLUS_ROWS,
     StoredRow,
     delete_statement,
-    period_surplus_query,
+    period_counts_query,
     surplus_query,
     totals_queries,
     touched_query,
 )
 from schemas.errors import InvariantViolation, TransientError
+from schemas.period import TimeRange
 from schemas.reconciliation import AuditScope, Reconciliation, ReconciliationReport
 
 OVERLAP = timedelta(minutes=5)
@@ -53,6 +56,7 @@ Subscription = tuple[str, str]
 Place = tuple[str, str, str, int]
 """Organization, external subscription id, code and month."""
 
+_Item = TypeVar("_Item")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE_ALL: Subscription = ("", "")
 _log = structlog.get_logger(__name__)
@@ -132,24 +136,26 @@ class Reconciler:
         _log.info("organization reconciled", organization=organization_id, **_said(result))
         return result
 
-    def verify(self, scope: AuditScope) -> None:
-        """Return when every event of a subscription's period is stored once, after a repair where it was not.
+    def verify(self, scopes: Sequence[AuditScope]) -> Mapping[AuditScope, int]:
+        """Return when every event of these subscriptions' periods is stored once, after a repair where it was not.
 
         A repeat in another period is the continuous look's business.
-        Raises: TransientError when the store is away or another process repairs for too long; InvariantViolation
-                when the repair does not help.
+        Returns: how many events are stored in each scope.
+        Bounds:  scopes that share a period are asked about together, `SUBSCRIPTIONS_MAX` at a time.
+        Raises:  TransientError when the store is away or another process repairs for too long; InvariantViolation
+                 when the repair of one of them does not help.
         """
+        proven: dict[AuditScope, int] = {}
         for _ in range(REPAIR_ATTEMPTS_MAX):
-            if self._surplus_in_period(scope) == 0:
-                return
-            subscription = (scope.organization_id, scope.external_subscription_id)
-            _log.warning("period is not reconciled", organization=subscription[0], subscription=subscription[1])
-            with self._alone():
-                self._settle([subscription], None)
-        if self._surplus_in_period(scope):
-            raise InvariantViolation(
-                f"subscription {scope.external_subscription_id}: events are stored twice and cannot be repaired"
-            )
+            unproven = self._prove(scopes, proven)
+            if not unproven:
+                return proven
+            self._repair_periods(unproven)
+        unproven = self._prove(scopes, proven)
+        if unproven:
+            names = ", ".join(sorted({each.external_subscription_id for each in unproven}))
+            raise InvariantViolation(f"subscription {names}: events are stored twice and cannot be repaired")
+        return proven
 
     def report(self, organization_id: str) -> ReconciliationReport:
         """How the organization's events stand, as this process knows it."""
@@ -215,10 +221,37 @@ class Reconciler:
         months = sorted({int(month) for *_, each in touched for month in each})
         return _Chunk(tuple((row[0], row[1]) for row in touched), rows, tuple(months))
 
-    def _surplus_in_period(self, scope: AuditScope) -> int:
-        query, bounds = period_surplus_query(scope.period)
-        subject = {"organization": scope.organization_id, "subscription": scope.external_subscription_id}
-        return int(self._clickhouse.rows(query, subject | bounds)[0][0])
+    def _prove(self, scopes: Sequence[AuditScope], proven: dict[AuditScope, int]) -> list[AuditScope]:
+        """Count the events of the scopes not proven yet into `proven`; those that have surplus rows."""
+        by_period: dict[TimeRange, list[AuditScope]] = {}
+        for scope in dict.fromkeys(scopes):
+            if scope not in proven:
+                by_period.setdefault(scope.period, []).append(scope)
+        unproven: list[AuditScope] = []
+        for period, sharing in by_period.items():
+            for some in _chunks(sharing):
+                counts = self._count_period(period, [_subscription(scope) for scope in some])
+                for scope in some:
+                    rows, events = counts.get(_subscription(scope), (0, 0))
+                    if rows == events:
+                        proven[scope] = events
+                    else:
+                        unproven.append(scope)
+        return unproven
+
+    def _count_period(
+        self, period: TimeRange, subscriptions: Sequence[Subscription]
+    ) -> dict[Subscription, tuple[int, int]]:
+        query, bounds = period_counts_query(period)
+        rows = self._clickhouse.rows(query, {"subscriptions": list(subscriptions)} | bounds)
+        return {(row[0], row[1]): (int(row[2]), int(row[3])) for row in rows}
+
+    def _repair_periods(self, scopes: Sequence[AuditScope]) -> None:
+        subscriptions = sorted({_subscription(scope) for scope in scopes})
+        _log.warning("periods are not reconciled", subscriptions=subscriptions)
+        for some in _chunks(subscriptions):
+            with self._alone():
+                self._settle(some, None)
 
     def _surplus(self, subscriptions: Sequence[Subscription], window: _Window | None) -> dict[str, int]:
         parameters: dict[str, object] = {"subscriptions": list(subscriptions)}
@@ -278,6 +311,15 @@ class Reconciler:
         projected, recounted = (_by_place(self._clickhouse.rows(query, parameters)) for query in queries)
         keys = projected.keys() | recounted.keys()
         return sorted(key for key in keys if projected.get(key) != recounted.get(key))
+
+
+def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), SUBSCRIPTIONS_MAX):
+        yield items[start : start + SUBSCRIPTIONS_MAX]
+
+
+def _subscription(scope: AuditScope) -> Subscription:
+    return scope.organization_id, scope.external_subscription_id
 
 
 def _sum(before: Reconciliation | None, now: Reconciliation) -> Reconciliation:

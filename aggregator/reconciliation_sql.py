@@ -113,17 +113,18 @@ LIMIT {SURPLUS_ROWS_MAX}
 SETTINGS max_bytes_before_external_group_by = {_SPILL_BYTES}"""
 
 
-def period_surplus_query(period: TimeRange) -> tuple[str, dict[str, object]]:
-    """Rows behind the first of their event, of one subscription inside a period."""
+def period_counts_query(period: TimeRange) -> tuple[str, dict[str, object]]:
+    """The rows and the events of each subscription inside a period; none of a subscription without any."""
     bounds: dict[str, object] = {"end": period.end}
     since = ""
     if period.start is not None:
         bounds["start"] = period.start
         since = " AND timestamp >= {start:DateTime64(6, 'UTC')}"
     query = f"""
-SELECT count() - uniqExact(event_id) FROM {EVENTS_TABLE}
-WHERE organization_id = {{organization:String}} AND external_subscription_id = {{subscription:String}}
-    AND timestamp < {{end:DateTime64(6, 'UTC')}}{since}"""
+SELECT organization_id, external_subscription_id, count(), uniqExact(event_id)
+FROM {EVENTS_TABLE}
+WHERE {_IN_CHUNK} AND timestamp < {{end:DateTime64(6, 'UTC')}}{since}
+GROUP BY organization_id, external_subscription_id"""
     return query, bounds
 
 

@@ -1,5 +1,6 @@
 """What is asked of whoever proves that every stored event is counted once, and what it answers."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -60,11 +61,12 @@ class AuditScope:
 class UsageAuditor(Protocol):
     """Proves that events are stored once, and repairs where they are not."""
 
-    def verify(self, scope: AuditScope) -> None:
-        """Return when every event in scope is stored once, after a repair where it was not.
+    def verify(self, scopes: Sequence[AuditScope]) -> Mapping[AuditScope, int]:
+        """Return when every event of every scope is stored once, after a repair where it was not.
 
-        Raises: TransientError when the store is away or somebody else is repairing; InvariantViolation when the
-                repair does not help.
+        Returns: how many events are stored in each scope.
+        Raises:  TransientError when the store is away or somebody else is repairing; InvariantViolation when the
+                 repair of any of them does not help: asked one by one, the others are proven.
         """
         ...
 

@@ -36,7 +36,7 @@ class AuditedUsage:
     def _verify(self, scope: UsageScope) -> None:
         wanted = AuditScope(scope.organization_id, scope.external_subscription_id, scope.period)
         if not any(_covers(verified, wanted) for verified in self._verified):
-            self._auditor.verify(wanted)
+            self._auditor.verify([wanted])
             self._verified.append(wanted)
 
 

@@ -243,13 +243,52 @@ def test_verify_repairs_the_period_it_is_asked_for(
 
     reconciler = reconciler_of(InterposedClickHouse(embedded_clickhouse, before_delete=count_delete))
     august = AuditScope(stream.organization_id, SUB, JUST_AUGUST)
-    reconciler.verify(august)
+    reconciler.verify([august])
     assert (len(deletes), units(embedded_clickhouse, metric)) == (0, Decimal(8))
-    reconciler.verify(
-        AuditScope(stream.organization_id, SUB, TimeRange(None, JUST_AUGUST.start or JUST_AUGUST.end))
-    )
+    july = AuditScope(stream.organization_id, SUB, TimeRange(None, JUST_AUGUST.start or JUST_AUGUST.end))
+    reconciler.verify([july])
     assert (len(deletes), units(embedded_clickhouse, metric)) == (1, Decimal(7))
     assert reconciler.report(stream.organization_id).duplicates_removed_total == 1
+
+
+def test_verify_of_many_scopes_asks_once_a_period_and_counts_each(
+    embedded_clickhouse: ClickHouse, stream: Stream, zombie: Zombie
+) -> None:
+    """Two subscriptions, one of them with a twin, and one that sent nothing: a question for each period."""
+    events = three_months(stream)
+    stream.count(*events, *three_months(stream, NEIGHBOUR))
+    counts: list[str] = []
+
+    def note(sql: str, rows: Sequence[Row]) -> Sequence[Row]:
+        if "uniqExact(event_id)" in sql:
+            counts.append(sql)
+        return rows
+
+    scopes = [
+        AuditScope(stream.organization_id, name, period)
+        for period in (JULY_TO_SEPTEMBER, JUST_AUGUST)
+        for name in (SUB, NEIGHBOUR, "silent")
+    ]
+    reconciler = reconciler_of(InterposedClickHouse(embedded_clickhouse, change=note))
+    assert reconciler.verify([]) == {}
+    assert list(reconciler.verify([*scopes, *scopes]).values()) == [3, 3, 0, 1, 1, 0]
+    assert len(counts) == 2
+    zombie.insert_late(events[1], offset=0)
+    proven = reconciler.verify(scopes)
+    assert [proven[scope] for scope in scopes] == [3, 3, 0, 1, 1, 0]
+    assert len(zombie.stored()) == 6
+
+
+def test_verify_of_more_scopes_than_one_query_takes_finds_the_twin_behind_them(
+    embedded_clickhouse: ClickHouse, stream: Stream, zombie: Zombie
+) -> None:
+    """450 subscriptions with odd names are three questions; the last subscription's twin is removed."""
+    names = [f"sub {number:03} 'x\\" for number in range(450)]
+    zombie.insert(*[stream.event("t", subscription=name) for name in names], offset=0)
+    zombie.insert(stream.event("t", subscription=names[-1]), offset=1)
+    scopes = [AuditScope(stream.organization_id, name, JUST_AUGUST) for name in names]
+    assert reconciler_of(embedded_clickhouse).verify(scopes) == dict.fromkeys(scopes, 1)
+    assert len(zombie.stored()) == 450
 
 
 def test_verify_that_cannot_repair_refuses_the_period(
@@ -261,7 +300,7 @@ def test_verify_that_cannot_repair_refuses_the_period(
     zombie.insert(*events, offset=1)
     reconciler = reconciler_of(InterposedClickHouse(embedded_clickhouse, before_delete=lambda: False))
     with pytest.raises(InvariantViolation, match="stored twice"):
-        reconciler.verify(AuditScope(stream.organization_id, SUB, JUST_AUGUST))
+        reconciler.verify([AuditScope(stream.organization_id, SUB, JUST_AUGUST)])
     result = reconciler.check(stream.organization_id)
     assert (result.duplicates_found, result.duplicates_removed, result.difference) == (3, 0, 3)
     assert reconciler.report(stream.organization_id).difference == 3

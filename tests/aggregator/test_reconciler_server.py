@@ -39,8 +39,9 @@ def test_rows_of_a_zombie_are_removed_and_the_period_is_proven(server: ClickHous
     assert len(zombie.stored()) == 20
     reconciler = reconciler_of(server)
     day = TimeRange(from_microseconds(NOON_US), from_microseconds(NOON_US + 1_000_000))
+    scope = AuditScope("org", SUBSCRIPTION, day)
 
-    reconciler.verify(AuditScope("org", SUBSCRIPTION, day))
+    assert reconciler.verify([scope]) == {scope: 10}
 
     assert [transaction for _, transaction, *_ in zombie.stored()] == [f"t{n}" for n in range(10)]
     assert zombie.hourly_units(SUBSCRIPTION) == 10

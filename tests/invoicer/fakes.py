@@ -93,19 +93,27 @@ class FakeGate:
 
 @dataclass
 class FakeAuditor:
-    """Says that every event is stored once, unless it is given an error to raise or a repair to make."""
+    """Says that every event is stored once, unless it is given an error to raise or a repair to make.
+
+    `stored` tells how many events there are in a scope; none where it does not say. `asked` counts the calls.
+    """
 
     scopes: list[AuditScope] = field(default_factory=list)
     error: MillraceError | None = None
     repair: Callable[[AuditScope], None] | None = None
+    stored: dict[AuditScope, int] = field(default_factory=dict)
     checked: dict[str, Reconciliation] = field(default_factory=dict)
+    asked: int = 0
 
-    def verify(self, scope: AuditScope) -> None:
-        self.scopes.append(scope)
+    def verify(self, scopes: Sequence[AuditScope]) -> Mapping[AuditScope, int]:
+        self.asked += 1
+        self.scopes.extend(scopes)
         if self.error is not None:
             raise self.error
-        if self.repair is not None:
-            self.repair(scope)
+        for scope in scopes:
+            if self.repair is not None:
+                self.repair(scope)
+        return {scope: self.stored.get(scope, 0) for scope in scopes}
 
     def check(self, organization_id: str) -> Reconciliation:
         if self.error is not None:
