@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import shlex
 import sys
 import traceback
@@ -16,9 +17,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from rich.console import Console
 
 from tests.bench.aggregator_throughput import measure_aggregator_throughput
+from tests.bench.closing_rate import measure_closing_rate
 from tests.bench.growth import measure_growth
 from tests.bench.ingest_batches import measure_ingest_batches
 from tests.bench.ingest_single import measure_ingest_single
@@ -37,6 +40,7 @@ MEASURES: Mapping[str, Measure] = {
     "aggregator_throughput": measure_aggregator_throughput,
     "visibility": measure_visibility,
     "usage_query": measure_usage_query,
+    "closing_rate": measure_closing_rate,
     "recovery": measure_recovery,
     "growth": measure_growth,
 }
@@ -49,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     names = [name for name in MEASURES if (not options.only or name in options.only) and name not in options.skip]
     progress = Console(stderr=True)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     began_at = datetime.now(UTC)
     measurements, failures = _measure_all(names, _sizes(options), progress)
     run = Run(

@@ -17,6 +17,7 @@ class Sizes:
     stored_events: int
     usage_queries: int
     indexed_events: int
+    closed_subscriptions: int
     growth_first_events: int
     growth_events: int
 
@@ -25,11 +26,12 @@ FULL = Sizes(
     warm_up_seconds=3,
     load_seconds=15,
     comparison_seconds=8,
-    aggregator_events=1_500_000,
+    aggregator_events=1_000_000,
     visibility_seconds=30,
     stored_events=5_000_000,
     usage_queries=500,
     indexed_events=1_000_000,
+    closed_subscriptions=10_000,
     growth_first_events=1_000_000,
     growth_events=50_000_000,
 )
@@ -42,6 +44,7 @@ QUICK = Sizes(
     stored_events=500_000,
     usage_queries=60,
     indexed_events=100_000,
+    closed_subscriptions=500,
     growth_first_events=300_000,
     growth_events=1_500_000,
 )
