@@ -65,11 +65,11 @@ def measure_ingest_batches(sizes: Sizes, say: Say) -> Measurement:
     """Measure ingest, then each comparison with batches of the same kind on the same services."""
     with BenchSite() as site:
         site.cluster.invoicer_process.stop()
-        say(f"preparing {sizes.load_seconds:g} s of batches")
-        load = _prepare(1, sizes.warm_up_seconds, sizes.load_seconds)
         say("ingest")
         pids = {"ingest": site.cluster.ingest_process.process.pid, "broker": site.kafka.process.pid}
+        load = _prepare(1, sizes.warm_up_seconds, sizes.load_seconds)
         result = _run(site.generator(CONNECTIONS), load, sizes.load_seconds, pids)
+        del load  # hundreds of megabytes
         events_per_record = site.check_published(TOPIC, result.events)
         site.cluster.ingest_process.stop()
         comparisons = _compare(site, result, sizes, say)

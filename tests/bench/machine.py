@@ -49,11 +49,12 @@ def find_redis_server() -> str | None:
 
 
 def first_line(command: list[str]) -> str:
-    """The first line a program prints, on whichever output; "not there" without the program."""
+    """The first line a program prints, whichever output it takes; "not there" and "unknown" for none and a failed one."""
     if shutil.which(command[0]) is None:
         return "not there"
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return next(iter(done.stdout.splitlines()), "")
+    lines = done.stdout.splitlines()
+    return lines[0] if lines and done.returncode == 0 else "unknown"
 
 
 def _postgres_version() -> str:

@@ -25,11 +25,11 @@ class Sizes:
 FULL = Sizes(
     warm_up_seconds=3,
     load_seconds=15,
-    comparison_seconds=8,
+    comparison_seconds=6,
     aggregator_events=1_000_000,
-    visibility_seconds=30,
+    visibility_seconds=20,
     stored_events=5_000_000,
-    usage_queries=500,
+    usage_queries=400,
     indexed_events=1_000_000,
     closed_subscriptions=10_000,
     growth_first_events=1_000_000,
@@ -45,7 +45,7 @@ QUICK = Sizes(
     usage_queries=60,
     indexed_events=100_000,
     closed_subscriptions=500,
-    growth_first_events=300_000,
-    growth_events=1_500_000,
+    growth_first_events=200_000,
+    growth_events=1_000_000,
 )
 """Says whether everything runs, in a few minutes; its figures are no results."""
