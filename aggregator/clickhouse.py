@@ -26,6 +26,9 @@ CLIENTS_MAX = 8
 BORROW_SECONDS_MAX = 30.0
 CONNECT_SECONDS_MAX = 5
 ANSWER_SECONDS_MAX = 120
+SUBSCRIPTIONS_MAX = 100
+"""Subscriptions of one query. Their names travel as one field of a form: 255 characters of four bytes each, and
+their organization's id, stay below the 128 KiB that ClickHouse reads of a field."""
 
 _TRANSIENT_CODES = frozenset(
     {

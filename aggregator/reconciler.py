@@ -21,13 +21,12 @@ from typing import TypeVar
 
 import structlog
 
-from aggregator.clickhouse import ClickHouse, Row
+from aggregator.clickhouse import SUBSCRIPTIONS_MAX, ClickHouse, Row
 from aggregator.observability import ReconcilerMetrics
 from aggregator.reconciliation_ledger import ReconciliationLedger
 from aggregator.reconciliation_sql import (
     NOW,
     REBUILDS_PROJECTION,
-    SUBSCRIPTIONS_MAX,
     SURPLUS_ROWS,
     StoredRow,
     delete_statement,

@@ -8,12 +8,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from aggregator.clickhouse import SUBSCRIPTIONS_MAX
 from schemas.clickhouse import EVENTS_TABLE, PROJECTION_SETTINGS
 from schemas.period import TimeRange
 
-SUBSCRIPTIONS_MAX = 200
-"""Subscriptions of one query. Their names travel in its address: 255 characters of four escaped bytes each stay
-below the megabyte that ClickHouse reads of it."""
 SURPLUS_ROWS_MAX = 5_000
 """Rows one statement removes: as text they stay well below the 256 KiB of `max_query_size`."""
 _SPILL_BYTES = 1_000_000_000

@@ -7,14 +7,14 @@ from typing import NamedTuple, cast
 
 import structlog
 
-from aggregator.clickhouse import ClickHouse
+from aggregator.clickhouse import SUBSCRIPTIONS_MAX, ClickHouse
 from aggregator.tally import OrderKey, Tally, group_of, is_in_scope
-from aggregator.usage_sql import current_tallies_query, rows_query, totals_query
+from aggregator.usage_sql import current_tallies_query, rows_query, totals_of_many_query, totals_query
 from schemas.errors import PoisonEvent
 from schemas.events import Event
 from schemas.metrics import AggregationType, MetricEvaluator
 from schemas.time_text import from_microseconds
-from schemas.usage import Group, UsageRow, UsageScope, UsageTotals
+from schemas.usage import Group, UsageQuestion, UsageRow, UsageScope, UsageTotals, question_of
 
 _ZERO = Decimal(0)
 _log = structlog.get_logger(__name__)
@@ -84,12 +84,40 @@ class ClickHouseUsageReader:
         `unique_count` is 0 unless the metric counts identities.
         Raises: TransientError while ClickHouse is away.
         """
-        found = self._totals(scope)
-        return found if _counts_identities(scope) else [replace(totals, unique_count=0) for totals in found]
+        return _as_asked(scope, self._totals(scope))
 
     def _totals(self, scope: UsageScope) -> Sequence[UsageTotals]:
         query, parameters = totals_query(scope)
         rows = [_TotalsRow(*row) for row in self._clickhouse.rows(query, parameters)]
+        return self._totals_of_rows(scope, rows)
+
+    def totals_of_many(self, scopes: Sequence[UsageScope]) -> Sequence[Sequence[UsageTotals]]:
+        """The `totals` of each scope, in their order.
+
+        Scopes that differ only in the subscription share a query, `SUBSCRIPTIONS_MAX` at a time. What has rows
+        under another evaluation costs queries of its own.
+        Raises: TransientError while ClickHouse is away.
+        """
+        shared: dict[UsageQuestion, list[int]] = {}
+        for number, scope in enumerate(scopes):
+            shared.setdefault(question_of(scope), []).append(number)
+        found: dict[int, Sequence[UsageTotals]] = {}
+        for numbers in shared.values():
+            for start in range(0, len(numbers), SUBSCRIPTIONS_MAX):
+                some = numbers[start : start + SUBSCRIPTIONS_MAX]
+                answers = self._totals_of_subscriptions([scopes[number] for number in some])
+                found.update(zip(some, answers, strict=True))
+        return [found[number] for number in range(len(scopes))]
+
+    def _totals_of_subscriptions(self, scopes: Sequence[UsageScope]) -> list[Sequence[UsageTotals]]:
+        query, parameters = totals_of_many_query(scopes[0], [each.external_subscription_id for each in scopes])
+        rows: dict[str, list[_TotalsRow]] = {}
+        for *totals, external_subscription_id in self._clickhouse.rows(query, parameters):
+            rows.setdefault(external_subscription_id, []).append(_TotalsRow(*totals))
+        found = (self._totals_of_rows(scope, rows.get(scope.external_subscription_id, [])) for scope in scopes)
+        return [_as_asked(scope, totals) for scope, totals in zip(scopes, found, strict=True)]
+
+    def _totals_of_rows(self, scope: UsageScope, rows: Sequence[_TotalsRow]) -> Sequence[UsageTotals]:
         if any(not row.is_current for row in rows):
             return self._totals_with_stale_rows(scope)
         return [_totals(row) for row in rows if row.events_count]
@@ -146,6 +174,10 @@ class ClickHouseUsageReader:
                 events=len(poison),
                 first_transaction_id=poison[0],
             )
+
+
+def _as_asked(scope: UsageScope, found: Sequence[UsageTotals]) -> Sequence[UsageTotals]:
+    return found if _counts_identities(scope) else [replace(totals, unique_count=0) for totals in found]
 
 
 def _counts_identities(scope: UsageScope) -> bool:

@@ -1,6 +1,6 @@
 """The questions about usage as SQL: built from names of ours only; whatever a user chose is a parameter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -42,38 +42,60 @@ def totals_query(scope: UsageScope) -> tuple[str, Parameters]:
     Distinct identities are merged as states, since an identity may occur in several parts.
     """
     parameters = _scope_parameters(scope)
+    return _totals_query(scope, _Subject(_subject(), ""), parameters), parameters
+
+
+def totals_of_many_query(scope: UsageScope, subscriptions: Sequence[str]) -> tuple[str, Parameters]:
+    """As `totals_query`, for these external subscription ids instead of the scope's, which each row ends with."""
+    parameters = _scope_parameters(scope) | {"subscriptions": list(subscriptions)}
+    del parameters["subscription"]
+    subject = _Subject(_subject("IN {subscriptions:Array(String)}"), ", external_subscription_id")
+    return _totals_query(scope, subject, parameters), parameters
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """Whose events are summed, and the column that tells them apart where there are several."""
+
+    condition: str
+    column: str
+
+
+def _totals_query(scope: UsageScope, subject: _Subject, parameters: Parameters) -> str:
     parts = split_period(scope.period)
     selects = [
-        _totals_select(number, column, part, scope, parameters)
+        _totals_select(number, column, part, scope, subject, parameters)
         for number, (column, part) in enumerate(
             (("timestamp", parts.head), ("toStartOfHour(timestamp)", parts.hours), ("timestamp", parts.tail))
         )
         if part is not None
     ]
     if not selects:
-        selects = [_totals_select(0, "timestamp", scope.period, scope, parameters)]
-    query = f"""
+        selects = [_totals_select(0, "timestamp", scope.period, scope, subject, parameters)]
+    return f"""
 SELECT
     group_values, is_current, sum(counted), sum(units), max(highest),
     argMaxIf(newest, part, newest IS NOT NULL), uniqExactMerge(distinct_identities), sum(removed), sum(amount)
+    {subject.column}
 FROM ({" UNION ALL ".join(selects)})
-GROUP BY group_values, is_current
+GROUP BY group_values, is_current{subject.column}
 SETTINGS {PROJECTION_SETTINGS}"""
-    return query, parameters
 
 
-def _totals_select(number: int, column: str, part: TimeRange, scope: UsageScope, parameters: Parameters) -> str:
+def _totals_select(
+    number: int, column: str, part: TimeRange, scope: UsageScope, subject: _Subject, parameters: Parameters
+) -> str:
     return f"""
 SELECT
     {group_expression(scope)} AS group_values, evaluation = {{evaluation:String}} AS is_current, {number} AS part,
     count(value) AS counted, sum(toDecimal256(value, 18)) AS units, max(value) AS highest,
     argMaxIf(value, {ORDER}, value IS NOT NULL) AS newest, uniqExactState(identity) AS distinct_identities,
     countIf(value < 0) AS removed,
-    sumIf(toDecimal256(precise_total_amount_cents, 15), value IS NOT NULL) AS amount
+    sumIf(toDecimal256(precise_total_amount_cents, 15), value IS NOT NULL) AS amount{subject.column}
 FROM events
-WHERE {_subject()} AND {_within(column, part, str(number), parameters)}
+WHERE {subject.condition} AND {_within(column, part, str(number), parameters)}
     AND (evaluation != {{evaluation:String}} OR ({filter_condition(scope)}))
-GROUP BY group_values, is_current"""
+GROUP BY group_values, is_current{subject.column}"""
 
 
 def current_tallies_query(scope: UsageScope, *, with_identities: bool) -> tuple[str, Parameters]:
@@ -159,9 +181,9 @@ def _scope_parameters(scope: UsageScope) -> Parameters:
     return parameters
 
 
-def _subject() -> str:
+def _subject(subscriptions: str = "= {subscription:String}") -> str:
     return (
-        "organization_id = {organization:String} AND external_subscription_id = {subscription:String}"
+        f"organization_id = {{organization:String}} AND external_subscription_id {subscriptions}"
         " AND code = {code:String}"
     )
 

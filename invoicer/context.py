@@ -9,7 +9,7 @@ from invoicer.db.session import SessionFactory
 from schemas.clock import Clock
 from schemas.reconciliation import UsageAuditor
 from schemas.settings import Settings
-from schemas.usage import EventReader, UsageReader, WatermarkGate
+from schemas.usage import BatchUsageReader, EventReader, WatermarkGate
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Context:
 
     sessions: SessionFactory
     clock: Clock
-    usage: UsageReader
+    usage: BatchUsageReader
     events: EventReader
     gate: WatermarkGate
     auditor: UsageAuditor

@@ -58,8 +58,8 @@ class AuditScope:
     period: TimeRange
 
 
-class UsageAuditor(Protocol):
-    """Proves that events are stored once, and repairs where they are not."""
+class PeriodAuditor(Protocol):
+    """Proves of periods that their events are stored once, and repairs where they are not."""
 
     def verify(self, scopes: Sequence[AuditScope]) -> Mapping[AuditScope, int]:
         """Return when every event of every scope is stored once, after a repair where it was not.
@@ -69,6 +69,10 @@ class UsageAuditor(Protocol):
                  repair of any of them does not help: asked one by one, the others are proven.
         """
         ...
+
+
+class UsageAuditor(PeriodAuditor, Protocol):
+    """Proves it of everything too, and knows how an organization's events stand."""
 
     def check(self, organization_id: str) -> Reconciliation:
         """Check and repair everything of an organization now. Raises: TransientError."""

@@ -28,6 +28,16 @@ class UsageScope:
     group_by: tuple[str, ...] = ()
 
 
+UsageQuestion = tuple[object, ...]
+"""Everything of a scope but its subscription, to be compared and hashed."""
+
+
+def question_of(scope: UsageScope) -> UsageQuestion:
+    """What is asked about the subscription: equal for scopes that can be answered together."""
+    matches = tuple(tuple(sorted(each.items())) for each in (scope.include, *scope.exclude))
+    return scope.organization_id, scope.metric, scope.period, matches, scope.group_by
+
+
 Group = tuple[str | None, ...]
 """The values of `UsageScope.group_by`, in its order; () when nothing is grouped."""
 
@@ -77,6 +87,14 @@ class UsageReader(Protocol):
 
     def rows(self, scope: UsageScope) -> Iterator[UsageRow]:
         """The counted events behind `totals`, in order."""
+        ...
+
+
+class BatchUsageReader(UsageReader, Protocol):
+    """A usage reader that answers many questions at the price of few."""
+
+    def totals_of_many(self, scopes: Sequence[UsageScope]) -> Sequence[Sequence[UsageTotals]]:
+        """The `totals` of each scope, in their order; those of one `question_of` are read together."""
         ...
 
 

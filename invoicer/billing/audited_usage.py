@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from schemas.period import TimeRange
-from schemas.reconciliation import AuditScope, UsageAuditor
+from schemas.reconciliation import AuditScope, PeriodAuditor
 from schemas.usage import UsageReader, UsageRow, UsageScope, UsageTotals
 
 
@@ -14,7 +14,7 @@ class AuditedUsage:
     back to the first event, is proven over just that.
     """
 
-    def __init__(self, reader: UsageReader, auditor: UsageAuditor) -> None:
+    def __init__(self, reader: UsageReader, auditor: PeriodAuditor) -> None:
         self._reader = reader
         self._auditor = auditor
         self._verified: list[AuditScope] = []

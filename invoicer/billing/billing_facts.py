@@ -4,7 +4,8 @@ Everything is loaded at once, so that usage can be read afterwards without a tra
 """
 
 import uuid
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from invoicer.billing.billing_items import SubscriptionFacts
 from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.catalog.snapshot import load_metric_definitions
 from invoicer.db import BillingPeriod, Charge, Customer, Fee, Invoice, Plan, Subscription, Tax
+from schemas.metrics import MetricDefinition
 
 
 @dataclass(frozen=True)
@@ -27,21 +29,37 @@ class BillingAccount:
 
 def load_account(session: Session, customer_id: uuid.UUID) -> BillingAccount:
     """The customer's account, deleted or not: what it used before is still owed."""
-    customer = session.scalars(
+    [account] = load_accounts(session, [customer_id])
+    return account
+
+
+def load_accounts(session: Session, customer_ids: Collection[uuid.UUID]) -> list[BillingAccount]:
+    """The accounts of these customers, in no order."""
+    customers = session.scalars(
         select(Customer)
-        .where(Customer.id == customer_id)
+        .where(Customer.id.in_(customer_ids))
         .options(joinedload(Customer.organization), selectinload(Customer.taxes))
-    ).one()
+    ).all()
+    taxes = _organization_taxes(session, {customer.organization_id for customer in customers})
+    return [BillingAccount(customer, tuple(taxes[customer.organization_id])) for customer in customers]
+
+
+def _organization_taxes(
+    session: Session, organization_ids: Collection[uuid.UUID]
+) -> Mapping[uuid.UUID, list[Tax]]:
+    taxes: defaultdict[uuid.UUID, list[Tax]] = defaultdict(list)
     applied = (
         select(Tax)
         .where(
-            Tax.organization_id == customer.organization_id,
+            Tax.organization_id.in_(organization_ids),
             Tax.applied_to_organization.is_(True),
             Tax.deleted_at.is_(None),
         )
         .order_by(Tax.created_at, Tax.id)
     )
-    return BillingAccount(customer, tuple(session.scalars(applied)))
+    for tax in session.scalars(applied):
+        taxes[tax.organization_id].append(tax)
+    return taxes
 
 
 def select_subscriptions() -> Select[Subscription]:
@@ -57,8 +75,22 @@ def select_subscriptions() -> Select[Subscription]:
 
 
 def load_facts(session: Session, subscriptions: Sequence[Subscription]) -> list[SubscriptionFacts]:
-    """The facts of each subscription, in their order."""
-    return [_facts(session, subscription) for subscription in subscriptions]
+    """The facts of each subscription, in their order: some queries, however many subscriptions there are."""
+    ids = [subscription.id for subscription in subscriptions]
+    trials = _trials_started_at(session, subscriptions)
+    with_fee = _with_subscription_fee(session, ids)
+    charges_ends = _previous_charges_ends(session, ids)
+    metrics = _metrics(session, {subscription.plan for subscription in subscriptions})
+    return [
+        SubscriptionFacts(
+            subscription=subscription,
+            trial_started_at=trials.get((subscription.customer_id, subscription.external_id)),
+            has_subscription_fee=subscription.id in with_fee,
+            previous_charges_end=charges_ends.get(subscription.id),
+            metrics=metrics[subscription.plan_id],
+        )
+        for subscription in subscriptions
+    ]
 
 
 def trial_started_at(session: Session, subscription: Subscription) -> datetime | None:
@@ -66,34 +98,57 @@ def trial_started_at(session: Session, subscription: Subscription) -> datetime |
 
     Source: Lago subscriptions, trial.
     """
-    return session.scalar(
-        select(func.min(Subscription.started_at)).where(
-            Subscription.customer_id == subscription.customer_id,
-            Subscription.external_id == subscription.external_id,
+    return _trials_started_at(session, [subscription]).get((subscription.customer_id, subscription.external_id))
+
+
+def _trials_started_at(
+    session: Session, subscriptions: Sequence[Subscription]
+) -> dict[tuple[uuid.UUID, str], datetime | None]:
+    started = (
+        select(Subscription.customer_id, Subscription.external_id, func.min(Subscription.started_at))
+        .where(
+            Subscription.customer_id.in_({each.customer_id for each in subscriptions}),
+            Subscription.external_id.in_({each.external_id for each in subscriptions}),
             Subscription.status != SubscriptionStatus.CANCELED,
         )
+        .group_by(Subscription.customer_id, Subscription.external_id)
     )
+    return {(customer_id, external_id): first for customer_id, external_id, first in session.execute(started)}
 
 
-def _facts(session: Session, subscription: Subscription) -> SubscriptionFacts:
-    metric_ids = {charge.billable_metric_id for charge in subscription.plan.charges}
-    return SubscriptionFacts(
-        subscription=subscription,
-        trial_started_at=trial_started_at(session, subscription),
-        has_subscription_fee=_has_subscription_fee(session, subscription.id),
-        previous_charges_end=_previous_charges_end(session, subscription.id),
-        metrics=load_metric_definitions(session, subscription.organization_id, metric_ids),
-    )
+def _with_subscription_fee(session: Session, subscription_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    fee = select(Fee.id).where(Fee.subscription_id == Subscription.id, Fee.fee_type == "subscription")
+    billed = select(Subscription.id).where(Subscription.id.in_(subscription_ids), fee.exists())
+    return set(session.scalars(billed))
 
 
-def _has_subscription_fee(session: Session, subscription_id: uuid.UUID) -> bool:
-    fee = select(Fee.id).where(Fee.subscription_id == subscription_id, Fee.fee_type == "subscription").limit(1)
-    return session.scalar(fee) is not None
-
-
-def _previous_charges_end(session: Session, subscription_id: uuid.UUID) -> datetime | None:
-    return session.scalar(
-        select(func.max(BillingPeriod.charges_to))
+def _previous_charges_ends(
+    session: Session, subscription_ids: Collection[uuid.UUID]
+) -> dict[uuid.UUID, datetime | None]:
+    ends = (
+        select(BillingPeriod.subscription_id, func.max(BillingPeriod.charges_to))
         .join(Invoice, Invoice.id == BillingPeriod.invoice_id)
-        .where(BillingPeriod.subscription_id == subscription_id, BillingPeriod.bills_charges.is_(True))
+        .where(BillingPeriod.subscription_id.in_(subscription_ids), BillingPeriod.bills_charges.is_(True))
+        .group_by(BillingPeriod.subscription_id)
     )
+    return {row[0]: row[1] for row in session.execute(ends)}
+
+
+def _metrics(session: Session, plans: Collection[Plan]) -> dict[uuid.UUID, dict[uuid.UUID, MetricDefinition]]:
+    """How the events of each plan's metrics are measured, by the plan's id."""
+    by_organization: defaultdict[uuid.UUID, set[uuid.UUID]] = defaultdict(set)
+    for plan in plans:
+        by_organization[plan.organization_id].update(charge.billable_metric_id for charge in plan.charges)
+    known = {
+        metric_id: definition
+        for organization_id, metric_ids in by_organization.items()
+        for metric_id, definition in load_metric_definitions(session, organization_id, metric_ids).items()
+    }
+    return {
+        plan.id: {
+            metric_id: known[metric_id]
+            for metric_id in (charge.billable_metric_id for charge in plan.charges)
+            if metric_id in known
+        }
+        for plan in plans
+    }

@@ -1,17 +1,20 @@
 """Makes a draft final: its number, its dates, and what it means for payment."""
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from invoicer.billing.billing_items import InvoicingReason
 from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus
 from invoicer.billing.invoice_dates import finalization_date, invoice_terms, overdue_at, payment_due_date
 from invoicer.billing.local_days import local_day
 from invoicer.db import Customer, Invoice, Organization
+
+_LOCKED_ORGANIZATIONS = "millrace_locked_organizations"
 
 
 def lock_customer(session: Session, customer_id: uuid.UUID, *, waits: bool = False) -> Customer | None:
@@ -26,6 +29,19 @@ def lock_customer(session: Session, customer_id: uuid.UUID, *, waits: bool = Fal
         .with_for_update(skip_locked=not waits, key_share=True, of=Customer)
         .execution_options(populate_existing=True)
     )
+
+
+def lock_customers(session: Session, customer_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Customer]:
+    """Claim those customers that no other invoicer has, as `lock_customer` does; by id."""
+    free = session.scalars(
+        select(Customer)
+        .where(Customer.id.in_(customer_ids))
+        .order_by(Customer.id)
+        .options(selectinload(Customer.organization))
+        .with_for_update(skip_locked=True, key_share=True, of=Customer)
+        .execution_options(populate_existing=True)
+    )
+    return {customer.id: customer for customer in free}
 
 
 def finalize_invoice(session: Session, customer: Customer, invoice: Invoice, *, now: datetime) -> None:
@@ -97,9 +113,13 @@ def _number(session: Session, invoice: Invoice, customer: Customer, at: datetime
 
 
 def _lock_organization(session: Session, organization_id: uuid.UUID) -> Organization:
-    return session.scalars(
-        select(Organization)
-        .where(Organization.id == organization_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).one()
+    """The row as it is now, locked until the transaction ends: asked for once in a session, which is one."""
+    locked: dict[uuid.UUID, Organization] = session.info.setdefault(_LOCKED_ORGANIZATIONS, {})
+    if organization_id not in locked:
+        locked[organization_id] = session.scalars(
+            select(Organization)
+            .where(Organization.id == organization_id)
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
+        ).one()
+    return locked[organization_id]

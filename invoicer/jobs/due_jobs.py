@@ -8,7 +8,7 @@ from datetime import datetime
 import structlog
 
 from invoicer.billing.draft_refresh import finalize_draft, hold_draft
-from invoicer.billing.period_closing import close_customer
+from invoicer.billing.period_closing import close_customer, close_customers
 from invoicer.billing.usage_gate import CountedUsage
 from invoicer.context import Context
 from invoicer.db.session import transaction
@@ -16,6 +16,8 @@ from invoicer.jobs.due_work import DueFilter, DueWork, mark_overdue, next_work
 from invoicer.jobs.job_metrics import JobMetrics
 from schemas.errors import InvariantViolation, TransientError
 
+TOGETHER_MAX = 200
+"""Customers closed together: enough to share the price of a query, few enough to hold their locks for a moment."""
 FAILURES_MAX = 100
 """Customers that may fail in one run before it stops: past that it is not the customers."""
 
@@ -61,13 +63,41 @@ class DueJobs:
     def _do(self, work: DueWork, skipped: set[uuid.UUID]) -> int:
         """One instant: drafts first, since their periods are older; then subscriptions; then overdue marks."""
         done = self._each(work.draft_ids, lambda each: self._finalize(each, work.instant), skipped)
-        # Two invoicers start at different customers, so that they meet seldom.
-        customers = random.sample(work.customer_ids, len(work.customer_ids))
-        done += self._each(customers, lambda each: close_customer(self._context, each, work.instant), skipped)
+        done += self._close(work, skipped)
         if work.is_overdue_due:
             with transaction(self._context.sessions) as session:
                 done += mark_overdue(session, work.instant, self._context.clock.now())
         return done
+
+    def _close(self, work: DueWork, skipped: set[uuid.UUID]) -> int:
+        starts = range(0, len(work.customer_ids), TOGETHER_MAX)
+        done = 0
+        # Two invoicers start at different customers, so that they meet seldom.
+        for start in random.sample(starts, len(starts)):
+            done += self._close_together(work.customer_ids[start : start + TOGETHER_MAX], work.instant, skipped)
+            if not self._goes_on():
+                break
+        return done
+
+    def _close_together(
+        self, customer_ids: Sequence[uuid.UUID], instant: datetime, skipped: set[uuid.UUID]
+    ) -> int:
+        """Close customers in one go, and by themselves those that cannot be; all of them when that fails."""
+        alone: Sequence[uuid.UUID] = customer_ids
+        done = 0
+        try:
+            batch = close_customers(self._context, customer_ids, instant)
+        except TransientError:
+            raise
+        except Exception:  # noqa: BLE001 - the edge of the customers' work: one of them fails, which will be seen
+            structlog.get_logger().warning("billing_together_failed", customers=len(customer_ids), exc_info=True)
+        else:
+            alone = batch.alone
+            done = sum(batch.steps.values())
+            # In another invoicer's hands: not again in this run.
+            skipped.update(each for each, steps in batch.steps.items() if steps == 0)
+            self._metrics.steps.inc(done)
+        return done + self._each(alone, lambda each: close_customer(self._context, each, instant), skipped)
 
     def _finalize(self, invoice_id: uuid.UUID, instant: datetime) -> int:
         try:
@@ -84,9 +114,9 @@ class DueJobs:
                 # Parked, failed, or in another invoicer's hands: not again in this run.
                 skipped.add(each)
             done += steps
+            self._metrics.steps.inc(steps)
             if not self._goes_on():
                 break
-        self._metrics.steps.inc(done)
         return done
 
     def _guarded(self, each: uuid.UUID, do: Callable[[uuid.UUID], int]) -> int:

@@ -12,7 +12,7 @@ from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus
 from invoicer.db import Invoice, Subscription
 
-BATCH_MAX = 500
+BATCH_MAX = 5_000
 """Customers or drafts taken at once: bounds the memory of a run, not what it gets done."""
 
 

@@ -1,6 +1,6 @@
 """Events that are in the table more often than they should be, written past the index."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from decimal import Decimal
 
@@ -89,6 +89,9 @@ class InterposedClickHouse(ClickHouse):
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Row]:
         return self._change(sql, self._clickhouse.rows(sql, parameters))
+
+    def blocks(self, sql: str, parameters: Mapping[str, object] | None = None) -> Iterator[Sequence[Row]]:
+        return self._clickhouse.blocks(sql, parameters)
 
     def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
         if not sql.startswith("DELETE") or self._before_delete():

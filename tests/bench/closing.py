@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import logging
 import os
 import pstats
 import tempfile
@@ -459,7 +460,10 @@ def main() -> None:
     parser.add_argument("--numbering", choices=("per_customer", "per_organization"), default="per_customer")
     parser.add_argument("--profile", type=int, default=0, help="print that many functions by their own CPU time")
     wanted = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)],
+    )
     profile = cProfile.Profile(time.process_time) if wanted.profile else None
     with open_closing_site() as site:
         figures = measure_closing(

@@ -30,6 +30,9 @@ class FakeUsage:
         self._record(scope)
         return self.totals_by.get((scope.external_subscription_id, scope.metric.code), ())
 
+    def totals_of_many(self, scopes: Sequence[UsageScope]) -> Sequence[Sequence[UsageTotals]]:
+        return [self.totals(scope) for scope in scopes]
+
     def rows(self, scope: UsageScope) -> Iterator[UsageRow]:
         self._record(scope)
         yield from self.rows_by.get((scope.external_subscription_id, scope.metric.code), ())

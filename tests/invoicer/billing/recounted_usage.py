@@ -29,10 +29,11 @@ class SentEvent:
 
 @dataclass
 class RecountedUsage:
-    """Everything sent so far; `questions` counts what was asked of it."""
+    """Everything sent so far; `questions` counts what was asked of it, `together` how many scopes at once."""
 
     sent: list[SentEvent] = field(default_factory=list)
     questions: int = 0
+    together: list[int] = field(default_factory=list)
     is_away: bool = False
 
     def send(
@@ -66,6 +67,10 @@ class RecountedUsage:
         for event in self._matching(scope):
             groups.setdefault(_group(event, scope), []).append(event)
         return [_totals(group, events) for group, events in groups.items()]
+
+    def totals_of_many(self, scopes: Sequence[UsageScope]) -> Sequence[Sequence[UsageTotals]]:
+        self.together.append(len(scopes))
+        return [self.totals(scope) for scope in scopes]
 
     def rows(self, scope: UsageScope) -> Iterator[UsageRow]:
         for position, event in enumerate(self._matching(scope)):
