@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     measurements, failures = _measure_all(names, _sizes(options), progress)
     run = Run(
         began_at=began_at,
-        command=shlex.join(["make", "bench", *([f"ARGS={shlex.join(arguments)}"] if arguments else [])]),
+        command=f'make bench ARGS="{shlex.join(arguments)}"' if arguments else "make bench",
         is_quick=options.quick,
         machine=describe_machine(),
         versions=describe_versions(),

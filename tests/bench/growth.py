@@ -47,7 +47,7 @@ def measure_growth(sizes: Sizes, say: Say) -> Measurement:
         (
             _rate_figure(first, last, chunk, stored - chunk),
             Figure(
-                f"memory of the worker at {stored:,} events, of that at {2 * chunk:,}",
+                "memory of the worker over the last tenth, of that over the first",
                 late / early,
                 "×",
                 MEMORY_TARGET,

@@ -49,7 +49,7 @@ def find_redis_server() -> str | None:
 
 
 def first_line(command: list[str]) -> str:
-    """The first line a program prints, whichever output it takes; "not there" and "unknown" for none and a failed one."""
+    """The first line a program prints; "not there" without it, "unknown" when it fails."""
     if shutil.which(command[0]) is None:
         return "not there"
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
