@@ -101,7 +101,8 @@ def measure_usage_query(sizes: Sizes, say: Say) -> Measurement:
         f"{sizes.stored_events:,} events of {DAYS} days stored, a tenth of them of one large subscription, the "
         f"rest spread over 999; {INGESTED_PER_SECOND:,} events/s come in meanwhile. Over the API "
         f"{QUERIES_PER_SECOND} requests a second on a fixed schedule; the query alone, in turn with dedup at "
-        "read, which sums the same events out of a ReplacingMergeTree in the same ClickHouse. All of them were seen to give the same sum.",
+        "read, which sums the same events out of a ReplacingMergeTree in the same "
+        "ClickHouse. All of them were seen to give the same sum.",
         figures,
     )
 
