@@ -10,12 +10,14 @@ import argparse
 import gc
 import logging
 import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 import structlog
 from rich.console import Console
@@ -113,5 +115,11 @@ def _measure_all(names: Sequence[str], sizes: Sizes, progress: Console) -> tuple
     return measurements, failures
 
 
+def _end(number: int, _: FrameType | None) -> None:
+    """Leave every block on the way out, so that the services are stopped with the run."""
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main(sys.argv[1:]))

@@ -60,7 +60,7 @@ def measure_aggregator_throughput(sizes: Sizes, say: Say) -> Measurement:
                 live.events_per_second,
                 "events/s",
                 TARGET,
-                (Comparison("a plain insert of the same bytes", plain_rate, advantage, PLAIN_TARGET),),
+                (Comparison("a plain insert of such lines", plain_rate, advantage, PLAIN_TARGET),),
                 note="times within the last hour, as of live traffic; all found in ClickHouse once",
             ),
             Figure(
