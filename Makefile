@@ -3,7 +3,7 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults lint format demo up clean
+.PHONY: help setup test faults bench lint format demo up clean
 
 help: ## Show this list
 	@grep -hE '^[a-zA-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ demo: setup ## Run everything in one process and show a bill (ARGS=--exit to sto
 
 up: setup ## Start an empty instance in one process; its data stays in ./data (ARGS="--port 3001")
 	$(VENV)/bin/millrace up $(ARGS)
+
+bench: setup ## Measure speed beside what it is compared with (ARGS="--quick", "--only ingest_batches", "--json PATH")
+	$(VENV)/bin/python -m tests.bench $(ARGS)
 
 clean: ## Remove what was installed and built; the cache of Kafka's jars stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -97,9 +97,9 @@ def assert_index_rebuilds(clickhouse: ClickHouse, load: Load) -> None:
     partitions = [int(row[0]) for row in clickhouse.rows("SELECT DISTINCT kafka_partition FROM events")]
     ids = [bytes(row[0]) for row in clickhouse.rows("SELECT UUIDStringToNum(toString(event_id)) FROM events")]
     with tempfile.TemporaryDirectory(prefix="millrace-rebuilt-") as folder:
-        index = DedupIndex(Path(folder))
+        index = DedupIndex(Path(folder), retention_days=45)
         store = EventStore(clickhouse)
-        fetched = sum(index.sync_from_store(partition, store.stored_since) for partition in partitions)
+        fetched = sum(index.sync_from_store(partition, store) for partition in partitions)
         known = len(index.lookup(ids))
         index.close()
     assert (fetched, known) == (len(load.accepted), len(load.accepted))
