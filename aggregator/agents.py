@@ -32,8 +32,7 @@ from schemas.time_text import to_microseconds
 BUFFERED_RECORDS_MAX = 64
 """Records a partition may have waiting in Faust."""
 POLLED_RECORDS_MAX = 200
-SESSION_SECONDS = 15
-"""How long a worker that died keeps its partitions."""
+HEARTBEATS_PER_SESSION = 5
 COMMIT_SECONDS = 0.5
 """How far the committed offsets, which billing waits for, may lag behind the inserts."""
 DECODED_BATCHES_MAX = 1
@@ -114,8 +113,8 @@ class AggregatorWorker:
             stream_buffer_maxsize=BUFFERED_RECORDS_MAX,
             stream_wait_empty=True,
             broker_max_poll_records=POLLED_RECORDS_MAX,
-            broker_session_timeout=SESSION_SECONDS,
-            broker_heartbeat_interval=SESSION_SECONDS / 5,
+            broker_session_timeout=settings.aggregator_session_seconds,
+            broker_heartbeat_interval=settings.aggregator_session_seconds / HEARTBEATS_PER_SESSION,
             broker_commit_interval=COMMIT_SECONDS,
         )
         topic = app.topic(settings.usage_events_topic, value_type=bytes)

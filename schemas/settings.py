@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     usage_events_topic: str = Field(USAGE_EVENTS, description="Topic of accepted events.")
     dead_letter_topic: str = Field(DEAD_LETTERS, description="Topic of events that can never be counted.")
     aggregator_group: str = Field(AGGREGATOR_GROUP, description="Consumer group of the aggregator.")
+    aggregator_session_seconds: float = Field(
+        15.0, ge=1, description="How long an aggregator that went silent keeps its partitions."
+    )
     usage_events_partitions: int = Field(12, ge=1, le=1024, description="Partitions a new topic gets.")
     kafka_replication_factor: int = Field(1, ge=1, le=9, description="Replicas a new topic gets.")
     index_dir: Path = Field(Path("data/index"), description="Directory of the aggregator's dedup index.")

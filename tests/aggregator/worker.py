@@ -85,8 +85,18 @@ class Cluster:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.splitlines()
 
-    def start_worker(self, number: int | None = None, *, wait: bool = True, **settings: object) -> ServiceProcess:
-        """Start a worker; the same number finds the same index directory again."""
+    def start_worker(
+        self,
+        number: int | None = None,
+        *,
+        wait: bool = True,
+        program: Sequence[str] = ("aggregator",),
+        **settings: object,
+    ) -> ServiceProcess:
+        """Start a worker; the same number finds the same index directory again.
+
+        `program`: the module to run, and its arguments.
+        """
         number = len(self.workers) if number is None else number
         port = free_port()
         environ = millrace_environ(
@@ -104,7 +114,7 @@ class Cluster:
             | settings
         )
         log = self.folder / f"worker-{number}.log"
-        worker = ServiceProcess([sys.executable, "-m", "aggregator"], log=log, cwd=ROOT, environ=environ)
+        worker = ServiceProcess([sys.executable, "-m", *program], log=log, cwd=ROOT, environ=environ)
         self.workers.append(worker)
         self.status_ports.append(port)
         if wait:

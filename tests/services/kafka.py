@@ -183,6 +183,8 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+# The default of 6 s is long for a test that waits for a dead member's partitions.
+group.min.session.timeout.ms=1000
 # A killed broker may register again only when its old session has ended: the default is 9 s.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500

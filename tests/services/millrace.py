@@ -161,20 +161,20 @@ class ClusterInstance(Instance):
         self.invoicer_process = self._process("invoicer", "invoicer", {"port": invoicer_port}, self.api_url)
         self.workers = [self._worker(number) for number in range(workers)]
 
-    def _worker(self, number: int) -> MillraceProcess:
+    def _worker(self, number: int, **settings: object) -> MillraceProcess:
         port = free_port()
-        own = {"metrics_port": port, "index_dir": self.folder / f"index-{number}"}
+        own = {"metrics_port": port, "index_dir": self.folder / f"index-{number}"} | settings
         return self._process("aggregator", f"aggregator-{number}", own, f"http://{LOOPBACK}:{port}")
 
     def _process(self, module: str, name: str, own: dict[str, object], url: str) -> MillraceProcess:
         command = [sys.executable, "-m", module]
         return MillraceProcess(command, self.shared | own, f"{url}/health", self.folder / f"{name}.log")
 
-    def add_worker(self) -> MillraceProcess:
-        """Start one more aggregator worker, which shares the partitions."""
-        worker = self._worker(len(self.workers))
+    def add_worker(self, *, wait: bool = True, **settings: object) -> MillraceProcess:
+        """Start one more aggregator worker, with settings of its own, which shares the partitions."""
+        worker = self._worker(len(self.workers), **settings)
         self.workers.append(worker)
-        worker.start()
+        worker.start(wait=wait)
         return worker
 
     @property

@@ -11,6 +11,7 @@ A test of a silent network:
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 import threading
@@ -25,6 +26,8 @@ CHUNK_BYTES = 64 * 1024
 CALL_SECONDS_MAX = 10
 # SO_LINGER with a time of zero turns a close into a reset, which the other end sees at once as an error.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_HEADERS_END = b"\r\n\r\n"
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 class ProxyMode(StrEnum):
@@ -46,6 +49,8 @@ class TcpProxy(EnteredService):
     `delay_seconds` holds back every chunk in each direction, so a round trip takes at least twice as long.
     `answers_to_cut` bounds how many answers CUT_AFTER_REQUEST drops before the mode becomes PASS again;
     None means all. `answers_cut` counts them.
+
+    `hold` stops one request in its middle; `release` lets it go on, `cut` ends it there.
     """
 
     def __init__(self, upstream_host: str, upstream_port: int) -> None:
@@ -61,6 +66,7 @@ class TcpProxy(EnteredService):
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._links: set[_Link] = set()
+        self._hold: _Hold | None = None
 
     def start(self) -> None:
         """Listen on a free port and forward until `close`."""
@@ -70,6 +76,23 @@ class TcpProxy(EnteredService):
     def set_mode(self, mode: ProxyMode, *, answers_to_cut: int | None = None) -> None:
         """Change what happens from now on; returns when the change is in force."""
         self._call(self._change(mode, answers_to_cut))
+
+    def hold(self, pattern: bytes, share: float) -> None:
+        """Stop the next HTTP request that `pattern` is found in, once, when `share` of its bytes went through.
+
+        Its answer is held too, so that a share of 1 means: done, and the client is not told yet. Everything else
+        goes on as the mode says.
+        """
+        self._call(self._arm(_Hold(re.compile(pattern), share)))
+
+    def wait_until_held(self, seconds: float) -> bool:
+        """Whether the request came within that time and stands still now."""
+        assert self._hold is not None, "hold() comes first"
+        return self._hold.is_held.wait(seconds)
+
+    def release(self) -> None:
+        """Let the held request and its answer go on; nothing is held any more."""
+        self._call(self._let_go())
 
     def cut(self) -> None:
         """Reset every open connection at both ends; the mode stays."""
@@ -103,6 +126,14 @@ class TcpProxy(EnteredService):
             self._flowing.clear()
         else:
             self._flowing.set()
+
+    async def _arm(self, hold: _Hold) -> None:
+        self._hold = hold
+
+    async def _let_go(self) -> None:
+        if self._hold is not None:
+            self._hold.let_go.set()
+            self._hold = None
 
     def _stop_listening(self) -> None:
         if self._listener is not None:
@@ -141,7 +172,7 @@ class TcpProxy(EnteredService):
             upstream_reader, upstream_writer = await asyncio.open_connection(*self.upstream, limit=CHUNK_BYTES)
             link.add(upstream_writer)
             await asyncio.gather(
-                self._forward_requests(reader, upstream_writer),
+                self._forward_requests(reader, upstream_writer, link),
                 self._forward_answers(upstream_reader, writer, link),
             )
             link.close()
@@ -151,10 +182,17 @@ class TcpProxy(EnteredService):
             link.cut()
             self._links.discard(link)
 
-    async def _forward_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward_requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link
+    ) -> None:
         while chunk := await self._receive(reader):
-            writer.write(chunk)
-            await writer.drain()
+            if link.hold is None and self._hold is not None and self._hold.takes(chunk):
+                link.hold = self._hold
+            if link.hold is None:
+                writer.write(chunk)
+                await writer.drain()
+            else:
+                await link.hold.forward(chunk, writer)
         writer.write_eof()
 
     async def _forward_answers(
@@ -165,6 +203,8 @@ class TcpProxy(EnteredService):
                 self._count_cut()
                 link.cut()
                 return
+            if link.hold is not None:
+                await link.hold.let_go.wait()
             writer.write(chunk)
             await writer.drain()
         writer.write_eof()
@@ -185,11 +225,46 @@ class TcpProxy(EnteredService):
                 self.mode, self.answers_to_cut = ProxyMode.PASS, None
 
 
+class _Hold:
+    """One request that stops in its middle, on the first connection it comes on."""
+
+    def __init__(self, pattern: re.Pattern[bytes], share: float) -> None:
+        self.is_held = threading.Event()
+        self.let_go = asyncio.Event()
+        self._pattern = pattern
+        self._share = share
+        self._bytes_left: int | None = None
+
+    def takes(self, chunk: bytes) -> bool:
+        """Whether this chunk begins the request, which none did before."""
+        if self._bytes_left is not None or self._pattern.search(chunk) is None:
+            return False
+        length = _CONTENT_LENGTH.search(chunk)
+        head = chunk.find(_HEADERS_END)
+        assert length is not None, "the request does not say how long it is"
+        assert head >= 0, "the request's headers came in pieces"
+        self._bytes_left = round(self._share * (head + len(_HEADERS_END) + int(length[1])))
+        return True
+
+    async def forward(self, chunk: bytes, writer: asyncio.StreamWriter) -> None:
+        """Forward what may pass, and the rest when it is let go."""
+        allowed = chunk[: self._bytes_left]
+        self._bytes_left = (self._bytes_left or 0) - len(allowed)
+        writer.write(allowed)
+        await writer.drain()
+        if self._bytes_left == 0:
+            self.is_held.set()
+            await self.let_go.wait()
+        writer.write(chunk[len(allowed) :])
+        await writer.drain()
+
+
 class _Link:
     """The sockets of one forwarded connection, closed together."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writers = [writer]
+        self.hold: _Hold | None = None
 
     def add(self, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)

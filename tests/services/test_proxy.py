@@ -197,3 +197,43 @@ def test_close_with_open_connections_ends_them(echo: EchoServer) -> None:
         client.recv(1)
     with pytest.raises(ConnectionRefusedError):
         connect(own)
+
+
+HEAD = b"POST /?query=INSERT HTTP/1.1\r\nContent-Length: 100\r\n\r\n"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_hold_request_stops_in_its_middle_until_released(proxy: TcpProxy, echo: EchoServer, share: float) -> None:
+    """Only the request with the pattern stands still, with its answer; released, all of it arrives."""
+    body = b"x" * 100
+    proxy.hold(b"INSERT", share)
+    with connect(proxy) as other, connect(proxy) as client:
+        other.sendall(b"GET /ping HTTP/1.1\r\n\r\n")
+        assert other.recv(100).startswith(b"GET")
+        seen = len(echo.received)
+        client.sendall(HEAD)
+        client.sendall(body)
+        assert proxy.wait_until_held(5)
+        client.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        assert len(echo.received) - seen == round(share * len(HEAD + body))
+        client.settimeout(5)
+        proxy.release()
+        answer = b""
+        while len(answer) < len(HEAD + body):
+            answer += client.recv(1000)
+        assert answer == HEAD + body
+
+
+def test_held_request_cut_ends_there(proxy: TcpProxy, echo: EchoServer) -> None:
+    """The server keeps the part it got and nothing else; the next request passes."""
+    proxy.hold(b"INSERT", 0.5)
+    with connect(proxy) as client:
+        client.sendall(HEAD + b"x" * 100)
+        assert proxy.wait_until_held(5)
+        proxy.cut()
+        assert len(echo.received) == round(0.5 * (len(HEAD) + 100))
+    with connect(proxy) as client:
+        client.sendall(HEAD)
+        assert client.recv(1000) == HEAD
