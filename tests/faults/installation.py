@@ -33,7 +33,7 @@ _DIGEST = "SELECT count(), sum(sipHash64(event_id, kafka_partition, kafka_offset
 
 @dataclass(frozen=True)
 class Installation:
-    """One Millrace. `clickhouse_url` and `database_url` lead past any proxy; `settings` are those of its commands."""
+    """One Millrace. Both addresses lead past any proxy; `settings` are the variables of its commands."""
 
     instance: Instance
     clickhouse_url: str

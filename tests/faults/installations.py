@@ -9,7 +9,9 @@ from tests.faults.installation import Installation, cluster_installation, embedd
 from tests.services.millrace import EmbeddedInstance
 
 BOTH_MODES = pytest.mark.parametrize(
-    "installation", ["embedded", pytest.param("cluster", marks=pytest.mark.cluster)], indirect=True
+    "installation",
+    [pytest.param("embedded", id="embedded"), pytest.param("installed", id="cluster", marks=pytest.mark.cluster)],
+    indirect=True,
 )
 
 
@@ -21,7 +23,7 @@ def site() -> Iterator[OutageSite]:
 
 
 @pytest.fixture(scope="session")
-def cluster(site: OutageSite) -> Installation:
+def installed(site: OutageSite) -> Installation:
     """The cluster of `site`."""
     return cluster_installation(site.cluster, site.clickhouse_url, site.database_url)
 
