@@ -24,6 +24,7 @@ from aggregator.clickhouse_http.credentials import Credentials, check_credential
 from aggregator.clickhouse_http.engine import Connect, Engine, Handle
 from aggregator.clickhouse_http.errors import ClickHouseHttpError, ErrorCode, raised_here
 from aggregator.clickhouse_http.execution import Result, remaining_blocks, run_insert, start_query
+from aggregator.clickhouse_http.form import is_form, read_form
 from aggregator.clickhouse_http.inspection import inspect_query
 from aggregator.clickhouse_http.limits import HttpLimits
 from aggregator.clickhouse_http.read_only import read_only_settings, refuse_outside_reach
@@ -105,7 +106,8 @@ async def answer(interface: Interface, request: Request) -> Response:
     identity = Identity(query_id, SERVER_NAME, interface.engine.timezone)
     try:
         check_credentials(interface.account, headers=request.headers, parameters=parameters)
-        _refuse_form(request.headers)
+        if is_form(request.headers):
+            parameters |= await _read_form(interface, request)
         http_query = read_http_query(request.method, parameters, request.headers)
         return await _execute(interface, request, http_query, identity)
     except ClickHouseHttpError as error:
@@ -114,15 +116,15 @@ async def answer(interface: Interface, request: Request) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-def _refuse_form(headers: Mapping[str, str]) -> None:
-    if headers.get("content-type", "").startswith("multipart/form-data"):
-        raise raised_here(ErrorCode.NOT_IMPLEMENTED, "Forms and external tables are not supported here.")
+async def _read_form(interface: Interface, request: Request) -> dict[str, str]:
+    encoding, bytes_max = request.headers.get("content-encoding"), interface.limits.body_bytes_max
+    return await read_form(request.headers, plain_body(None, request.stream(), encoding, bytes_max))
 
 
 async def _execute(interface: Interface, request: Request, http_query: HttpQuery, identity: Identity) -> Response:
     body = plain_body(
         http_query.query,
-        request.stream(),
+        _no_body() if is_form(request.headers) else request.stream(),
         request.headers.get("content-encoding"),
         interface.limits.body_bytes_max,
     )
@@ -133,6 +135,11 @@ async def _execute(interface: Interface, request: Request, http_query: HttpQuery
             return await _query(interface, http_query, settings, identity, head)
         async with spooled(data_after(head, insert, body)) as data:
             return await _insert(interface, http_query, settings, identity, insert, data)
+
+
+async def _no_body() -> AsyncIterator[bytes]:
+    """What is left of a form behind its fields."""
+    yield b""
 
 
 async def _insert(

@@ -12,7 +12,9 @@ from sqlalchemy import text
 from invoicer.db.session import SessionFactory, transaction
 
 Check = Callable[[], object]
-"""Returns when a part works; raises when it does not."""
+"""Returns when a part works, with what there is to say about it, if anything; raises when it does not work."""
+
+UNAVAILABLE = "unavailable"
 
 router = APIRouter(tags=["health"])
 
@@ -40,7 +42,7 @@ def health(request: Request) -> JSONResponse:
     """200 when every part answers, 503 with the state of each otherwise."""
     checks: Mapping[str, Check] = request.app.state.checks
     parts = {name: _state(name, check) for name, check in checks.items()}
-    works = all(state == "ok" for state in parts.values())
+    works = UNAVAILABLE not in parts.values()
     body = {"version": millrace_version(), "message": "Success" if works else "Unavailable", "parts": parts}
     return JSONResponse(body, status_code=200 if works else 503)
 
@@ -60,8 +62,8 @@ def metrics(request: Request) -> Response:
 
 def _state(name: str, check: Check) -> str:
     try:
-        check()
+        said = check()
     except Exception as error:  # noqa: BLE001 - whatever breaks a part, the others are still reported
         structlog.get_logger().warning("health_check_failed", part=name, reason=str(error))
-        return "unavailable"
-    return "ok"
+        return UNAVAILABLE
+    return said if isinstance(said, str) else "ok"

@@ -29,6 +29,7 @@ class DueJobs:
         self._metrics = metrics
         self._goes_on = goes_on
         self._counted = CountedUsage(context.gate, context.clock)
+        self.waits_for_usage = False
 
     def run(self, until: datetime) -> int:
         """Do what is due at `until` or before; how many steps were done.
@@ -55,7 +56,8 @@ class DueJobs:
             done += self._do(work, skipped)
             if not self._goes_on():
                 break
-        self._metrics.waits_for_usage.set(0 if reads_usage else 1)
+        self.waits_for_usage = not reads_usage
+        self._metrics.waits_for_usage.set(self.waits_for_usage)
         return done
 
     def _do(self, work: DueWork, skipped: set[uuid.UUID]) -> int:

@@ -48,11 +48,15 @@ class Scheduler:
         since = self._last_sign or self._started
         return None if since is None else timedelta(seconds=time.monotonic() - since)
 
-    def check(self) -> None:
-        """For /health. Raises: TransientError when the last progress is too long ago."""
+    def check(self) -> str | None:
+        """For /health: whether what is due waits until accepted events are counted.
+
+        Raises: TransientError when the last progress is too long ago.
+        """
         since = self.since_progress
         if since is None or since.total_seconds() > STALE_AFTER_SECONDS_MIN:
             raise TransientError("scheduler", f"no due work was looked for since {since}")
+        return "waits_for_usage" if self._jobs.waits_for_usage else None
 
     def tick(self) -> bool:
         """Look for due work once; whether that went well."""

@@ -90,7 +90,8 @@ def test_invoicer_killed_at_every_step_in_turn_bills_each_subscription_once(
 ) -> None:
     """One after the other dies where a crash would matter most; the last one lives and finds what is left."""
     due = make_due_site(site, unique_name("step").replace("-", "_"), FEW, tmp_path)
-    for step in fault_round.random.sample(STEPS, len(STEPS)):
+    *before_commit, committed = STEPS
+    for step in (*fault_round.random.sample(before_commit, len(before_commit)), committed):
         wait_for_death(invoicer(due, step, "tests.faults.dying_invoicer", step, "1"))
         scenario.inject()
     survivor = invoicer(due, "survivor")

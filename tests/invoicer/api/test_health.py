@@ -52,6 +52,18 @@ def test_health_when_a_part_is_away_says_which(watched: httpx.Client, usage: Fak
     assert logs[0]["reason"] == "clickhouse: away in this test"
 
 
+def test_health_when_a_part_works_and_has_something_to_say_says_it(context: Context) -> None:
+    """Billing that waits for the stream is no reason to send requests elsewhere."""
+    app: FastAPI = create_app(
+        context, registry=CollectorRegistry(), checks={"scheduler": lambda: "waits_for_usage"}
+    )
+    with httpx.Client(transport=AsgiTransport(app), base_url="http://millrace") as client:
+        answer = client.get("/health")
+
+    assert answer.status_code == 200
+    assert answer.json()["parts"] == {"database": "ok", "scheduler": "waits_for_usage"}
+
+
 def test_ready_and_metrics_answer_without_a_key(watched: httpx.Client) -> None:
     """Liveness and Prometheus."""
     assert watched.get("/ready").json() == {"status": "ok"}

@@ -106,7 +106,9 @@ def test_scheduler_tells_prometheus_what_it_waits_for(scenario: Scenario) -> Non
     scenario.gate.is_open = False
     scheduler.tick()
     assert registry.get_sample_value("millrace_billing_waits_for_usage") == 1
+    assert scheduler.check() == "waits_for_usage"
     scenario.gate.is_open = True
     scheduler.tick()
     assert registry.get_sample_value("millrace_billing_waits_for_usage") == 0
+    assert scheduler.check() is None
     assert registry.get_sample_value("millrace_billing_steps_total") == 1
