@@ -1,4 +1,4 @@
-"""A period ends while the aggregator stands still: the invoice comes later and is right, and everybody can see why."""
+"""A period ends while the aggregator stands still: the invoice comes later and is right."""
 
 import time
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 def test_period_end_without_aggregator_is_billed_later_and_right(
     site: OutageSite, installed: Installation, scenario: Scenario, fault_round: FaultRound, how: str
 ) -> None:
-    """SIGSTOP or SIGKILL with accepted events uncounted: no invoice, the state is shown, then one that is exact."""
+    """SIGSTOP or SIGKILL with accepted events uncounted: no invoice, and it shows; then one that is exact."""
     random = fault_round.random
     books = open_ledger(site.cluster, site.unused_name("closing"), site.now())
     books.send_new(random.randrange(1, 4))
