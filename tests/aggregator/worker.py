@@ -33,6 +33,8 @@ class Cluster:
     database_url: str
     topic: str
     folder: Path
+    session_seconds: float = 6.0
+    """How long a silent worker keeps its partitions: what any broker permits."""
     workers: list[ServiceProcess] = field(default_factory=list)
     status_ports: list[int] = field(default_factory=list)
 
@@ -110,6 +112,7 @@ class Cluster:
                 "index_dir": self.folder / f"index-{number}",
                 "metrics_port": port,
                 "flush_seconds_max": 0.1,
+                "aggregator_session_seconds": self.session_seconds,
             }
             | settings
         )

@@ -19,7 +19,12 @@ PARTITIONS = 4
 
 @pytest.fixture
 def cluster(
-    kafka: Kafka, clickhouse: ClickHouseService, database_url: str, make_topic: MakeTopic, tmp_path: Path
+    kafka: Kafka,
+    clickhouse: ClickHouseService,
+    database_url: str,
+    make_topic: MakeTopic,
+    session_seconds: float,
+    tmp_path: Path,
 ) -> Iterator[Cluster]:
     """A topic, an empty database and the metric of the load; no worker yet."""
     cluster = Cluster(
@@ -28,10 +33,12 @@ def cluster(
         database_url=database_url,
         topic=make_topic("faults", partitions=PARTITIONS),
         folder=tmp_path,
+        session_seconds=session_seconds,
     )
     cluster.publish(METRIC)
     yield cluster
-    cluster.stop()
+    for worker in cluster.workers:
+        worker.kill()  # what they had to show has been seen
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 COLUMNS = (
@@ -79,7 +80,7 @@ def as_table(scenarios: Iterable[Scenario], seed: int) -> Table:
     for title in COLUMNS:
         table.add_column(title, justify="left" if title == COLUMNS[0] else "right")
     for scenario in scenarios:
-        table.add_row(*scenario.cells())
+        table.add_row(*map(escape, scenario.cells()))
     return table
 
 

@@ -34,16 +34,16 @@ def proxy(cluster: Cluster) -> Iterator[TcpProxy]:
 
 
 def test_worker_killed_at_every_durable_step_in_turn_counts_once(
-    cluster: Cluster, load: Load, fault_round: FaultRound, scenario: Scenario, session_seconds: float
+    cluster: Cluster, load: Load, fault_round: FaultRound, scenario: Scenario
 ) -> None:
     """Each worker dies at another step, at a random passing, in a random order; the next one finds its work."""
     random = fault_round.random
     with load:
         for step in random.sample(list(Step), len(Step)):
-            die_at(cluster, step, random, session_seconds)
+            die_at(cluster, step, random)
             scenario.inject()
             assert count_doubled(cluster) == 0, f"a kill at {step} left an event twice"
-        cluster.start_worker(0, aggregator_session_seconds=session_seconds)
+        cluster.start_worker(0)
     assert_exactly_once(cluster, load, scenario)
 
 
@@ -53,7 +53,6 @@ def test_worker_killed_in_the_middle_of_its_insert_counts_once(
     load: Load,
     fault_round: FaultRound,
     scenario: Scenario,
-    session_seconds: float,
 ) -> None:
     """A part of the request arrived, or all of it and nobody heard the answer; also with the index gone."""
     random = fault_round.random
@@ -65,7 +64,6 @@ def test_worker_killed_in_the_middle_of_its_insert_counts_once(
                 0,
                 wait=False,
                 clickhouse_url=through(proxy, cluster.clickhouse_url),
-                aggregator_session_seconds=session_seconds,
             )
             assert proxy.wait_until_held(HELD_SECONDS_MAX), worker.log_tail()
             worker.kill()
@@ -73,14 +71,14 @@ def test_worker_killed_in_the_middle_of_its_insert_counts_once(
             if random.random() < 0.5:
                 proxy.cut()
             proxy.release()
-        cluster.start_worker(random.choice([0, 1]), aggregator_session_seconds=session_seconds)
+        cluster.start_worker(random.choice([0, 1]))
     assert_exactly_once(cluster, load, scenario)
 
 
-def die_at(cluster: Cluster, step: Step, random: Random, session_seconds: float) -> None:
+def die_at(cluster: Cluster, step: Step, random: Random) -> None:
     """Start a worker that dies at the step, and wait for its end."""
     passing = random.randint(1, COMMITS_MAX if "commit" in step else PASSINGS_MAX)
     program = ("tests.faults.dying_worker", step, str(passing))
-    worker = cluster.start_worker(0, wait=False, program=program, aggregator_session_seconds=session_seconds)
+    worker = cluster.start_worker(0, wait=False, program=program)
     wait_until(lambda: not worker.is_running, lambda: f"{passing} × {step} never came: {worker.log_tail()}")
     assert worker.returncode == -signal.SIGKILL, f"{step}: {worker.log_tail()}"

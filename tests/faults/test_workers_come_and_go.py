@@ -18,14 +18,14 @@ PAUSE_SECONDS_MAX = 1.0
 
 
 def test_one_to_two_to_three_to_one_worker_under_load_counts_once(
-    cluster: Cluster, load: Load, fault_round: FaultRound, scenario: Scenario, session_seconds: float
+    cluster: Cluster, load: Load, fault_round: FaultRound, scenario: Scenario
 ) -> None:
     """Two join, one leaves in order and one by SIGKILL, whichever they are; the last one counts the rest."""
     random = fault_round.random
     with load:
-        workers = [cluster.start_worker(aggregator_session_seconds=session_seconds)]
+        workers = [cluster.start_worker()]
         for wait in (True, random.random() < 0.5):
-            workers.append(cluster.start_worker(wait=wait, aggregator_session_seconds=session_seconds))
+            workers.append(cluster.start_worker(wait=wait))
             time.sleep(random.uniform(0, PAUSE_SECONDS_MAX))
         leaving = random.sample(workers, 2)
         leaving[0].stop(signal.SIGTERM)

@@ -47,6 +47,14 @@ class Ledger:
         batches = self.sent if numbers is None else [self.sent[number] for number in numbers]
         return sum((Decimal(event["properties"]["n"]) for batch in batches for event in batch), Decimal())
 
+    def units_by_identity(self) -> dict[tuple[str, str], Decimal]:
+        """What each event that was sent is worth, by subscription and transaction id."""
+        return {
+            (event["external_subscription_id"], event["transaction_id"]): Decimal(event["properties"]["n"])
+            for batch in self.sent
+            for event in batch
+        }
+
     @property
     def events(self) -> int:
         return sum(map(len, self.sent))

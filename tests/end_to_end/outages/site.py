@@ -21,6 +21,8 @@ from tests.services.proxy import TcpProxy
 CLOCK_START = "2023-11-16T00:00:00Z"
 PUBLISH_SECONDS_MAX = 3.0
 """How long ingest waits for Kafka here: an outage shows quickly."""
+SESSION_SECONDS = 3.0
+"""How long a worker that was ended by an outage keeps its partitions here."""
 DATABASE = "outages"
 SUPERVISION_SECONDS = 0.1
 
@@ -70,6 +72,7 @@ class OutageSite:
                 topic="outages",
                 test_clock=CLOCK_START,
                 publish_timeout_seconds=PUBLISH_SECONDS_MAX,
+                aggregator_session_seconds=SESSION_SECONDS,
             )
         )
 
