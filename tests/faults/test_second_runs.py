@@ -24,7 +24,8 @@ def test_jobs_done_again_change_nothing_and_rejected_events_are_found(
     """Due jobs, reconciliation, replay of dead letters and refresh of drafts, twice more each."""
     books = [open_ledger(site.cluster, site.unused_name("again"), site.now()) for _ in range(2)]
     drafted, final = books
-    story.create(site.cluster, "customers", "customer", {"external_id": drafted.name, "invoice_grace_period": 20})
+    grace = {"external_id": drafted.name, "billing_configuration": {"invoice_grace_period": 20}}
+    story.create(site.cluster, "customers", "customer", grace)
     for ledger in books:
         ledger.send_new(2)
     rejected = produce_rejected(installed, final)
@@ -54,7 +55,7 @@ def produce_rejected(installed: Installation, ledger: Ledger) -> list[str]:
         "external_subscription_id": ledger.name,
         "code": ledger.name,
         "timestamp": str(ledger.timestamp),
-        "properties": {"n": "1e30"},
+        "properties": {"n": "9" * 19},
         "ingested_at": str(ledger.timestamp),
     }
     lines = [f'{{"not json {ledger.name}', json.dumps(too_large)]
