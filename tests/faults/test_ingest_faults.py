@@ -1,5 +1,6 @@
 """Ingest, its broker or its client goes away between receiving and answering: counted once, never zero times."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -141,7 +142,8 @@ def test_ingest_killed_at_a_step_retry_counts_once(
         sender = replace(books, instance=client)
         with pytest.raises(httpx.TransportError):
             sender.send_new(passings + 1)
-        assert dying.process.returncode == -9
+        story.wait_for(lambda: not dying.process.is_running, "the death of the process")
+        assert dying.process.returncode == -signal.SIGKILL, dying.process.log_tail()
     scenario.inject()
     assert len(sender.unacknowledged) == 1
     survivor = replace(sender, instance=site.cluster)
