@@ -113,10 +113,9 @@ class EmbeddedInstance(Instance):
             "clickhouse_http_port": self.clickhouse_port,
             "clickhouse_http_password": self.clickhouse_password,
         }
+        self.settings = chosen | settings
         command = [sys.executable, "-m", "invoicer.cli", "up"]
-        self.server = MillraceProcess(
-            command, chosen | settings, f"{url}/health", data_dir.parent / "embedded.log"
-        )
+        self.server = MillraceProcess(command, self.settings, f"{url}/health", data_dir.parent / "embedded.log")
 
     def __enter__(self) -> Self:
         self.server.start()

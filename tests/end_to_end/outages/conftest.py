@@ -1,4 +1,4 @@
-"""The cluster that the outage stories share."""
+"""The books of the outage stories, which share one cluster."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,13 +9,6 @@ from tests.end_to_end.outages.site import OutageSite
 from tests.faults.scenario import Scenario
 
 OpenLedger = Callable[[str], Ledger]
-
-
-@pytest.fixture(scope="package")
-def site() -> Iterator[OutageSite]:
-    """A cluster whose services may be killed: each story leaves all of them running."""
-    with OutageSite() as started:
-        yield started
 
 
 @pytest.fixture

@@ -28,10 +28,9 @@ SUPERVISION_SECONDS = 0.1
 
 
 class OutageSite:
-    """The services, the proxies before ClickHouse and PostgreSQL, and the cluster; entered and left like a file.
+    """The services, a proxy before each of them, and the cluster; entered and left like a file.
 
-    PostgreSQL and ClickHouse are reached through a proxy each, so that they can also fall silent, or answer to
-    nobody.
+    Through their proxies the services can also fall silent, or answer to nobody.
     """
 
     def __init__(self) -> None:
@@ -39,6 +38,7 @@ class OutageSite:
         self.kafka = apache_kafka(os.environ)
         self.postgres = postgres_server()
         self.clickhouse = EmbeddedClickHouse()
+        self.kafka_proxy = TcpProxy(LOOPBACK, self.kafka.port)
         self.clickhouse_proxy = TcpProxy(LOOPBACK, self.clickhouse.port)
         self.postgres_proxy = TcpProxy(LOOPBACK, self.postgres.port)
         self._names = 0
@@ -58,14 +58,17 @@ class OutageSite:
 
     def _start(self) -> None:
         enter = self._stack.enter_context
+        enter(self.kafka_proxy)
+        self.kafka.advertised_port = self.kafka_proxy.port  # else the broker sends its clients past the proxy
         for service in (self.kafka, self.postgres, self.clickhouse, self.clickhouse_proxy, self.postgres_proxy):
             enter(service)
         self.database_url = self.postgres.create_database(DATABASE)
+        self.clickhouse_url = f"{self.clickhouse.url}/{DATABASE}"
         self.cluster = enter(
             ClusterInstance(
                 kafka=self.kafka.bootstrap_servers,
                 database_url=_through(self.postgres_proxy, self.database_url),
-                clickhouse_url=_through(self.clickhouse_proxy, f"{self.clickhouse.url}/{DATABASE}"),
+                clickhouse_url=_through(self.clickhouse_proxy, self.clickhouse_url),
                 topic="outages",
                 test_clock=CLOCK_START,
                 publish_timeout_seconds=PUBLISH_SECONDS_MAX,
