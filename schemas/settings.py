@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     dead_letter_topic: str = Field(DEAD_LETTERS, description="Topic of events that can never be counted.")
     aggregator_group: str = Field(AGGREGATOR_GROUP, description="Consumer group of the aggregator.")
     aggregator_session_seconds: float = Field(
-        15.0, ge=1, description="How long an aggregator that went silent keeps its partitions."
+        6.0, ge=1, description="Seconds after which a silent aggregator loses its partitions."
     )
     usage_events_partitions: int = Field(12, ge=1, le=1024, description="Partitions a new topic gets.")
     kafka_replication_factor: int = Field(1, ge=1, le=9, description="Replicas a new topic gets.")
