@@ -12,7 +12,7 @@ from invoicer.api.dependencies import CurrentOrganization, DbSession
 from invoicer.api.outputs.late_event import LateEventOutput, LateEventsAnswer
 from invoicer.api.pagination import Paginated, PaginationMeta, paginate
 from invoicer.api.route import make_router
-from invoicer.billing.late_policy import LateEventStatus
+from invoicer.billing.late_events.policy import LateEventStatus
 from invoicer.billing.subscription_input import InstantInput
 from invoicer.db import BillingPeriod, Fee, LateAdjustment, LateEvent, Subscription
 

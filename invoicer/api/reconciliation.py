@@ -4,7 +4,7 @@ from invoicer.api.caller import Caller
 from invoicer.api.dependencies import CurrentContext
 from invoicer.api.outputs.reconciliation import ReconciliationAnswer, ReconciliationOutput
 from invoicer.api.route import make_router
-from invoicer.billing.late_finding import find_all_late_events
+from invoicer.billing.late_events.finding import find_all_late_events
 from invoicer.context import Context
 
 router = make_router("reconciliation")

@@ -24,8 +24,8 @@ from invoicer.billing.invoice_building import (
     note_counts,
     price_items,
 )
-from invoicer.billing.late_invoicing import late_fees_of, late_parts, record_parts, stand
-from invoicer.billing.late_work import load_late_work
+from invoicer.billing.late_events.invoicing import late_fees_of, late_parts, record_parts, stand
+from invoicer.billing.late_events.work import load_late_work
 from invoicer.billing.usage_gate import CountedUsage
 from invoicer.context import Context
 from invoicer.db import Fee, Invoice, InvoiceAppliedTax, Subscription

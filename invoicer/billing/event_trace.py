@@ -20,7 +20,7 @@ from invoicer.billing.charge_usage import Bucket, charge_buckets
 from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.billing.event_measure import Measure, Uncounted, measure
 from invoicer.billing.invoice_building import InvoiceStatus
-from invoicer.billing.late_policy import LateEventStatus
+from invoicer.billing.late_events.policy import LateEventStatus
 from invoicer.billing.past_charges import bucket_keys, filters_at, load_filters, with_dimensions
 from invoicer.billing.periods import Period, PeriodEnd, charges_period
 from invoicer.catalog.snapshot import load_metric_definitions

@@ -13,8 +13,8 @@ from invoicer.billing.billing_facts import load_facts, select_subscriptions
 from invoicer.billing.billing_items import stored_item
 from invoicer.billing.charge_usage import Bucket, UsageWindow, bucket_scope, charge_buckets, price_bucket
 from invoicer.billing.fee_building import usage_window
-from invoicer.billing.late_fee_source import LateSource, load_late_source
-from invoicer.billing.late_lines import LineAmount
+from invoicer.billing.late_events.fee_source import LateSource, load_late_source
+from invoicer.billing.late_events.lines import LineAmount
 from invoicer.billing.past_charges import (
     bucket_keys,
     filters_at,

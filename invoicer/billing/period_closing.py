@@ -38,8 +38,8 @@ from invoicer.billing.billing_items import BillingItem, SubscriptionFacts, billi
 from invoicer.billing.due_steps import DueStep, StepKind, next_step
 from invoicer.billing.finalization import finalize_invoice, lock_customer, lock_customers
 from invoicer.billing.invoice_building import build_invoice, count_events, group_items, note_counts
-from invoicer.billing.late_invoicing import LatePart, late_fees_of, late_parts, record_parts, stand
-from invoicer.billing.late_work import LateWork, load_late_work
+from invoicer.billing.late_events.invoicing import LatePart, late_fees_of, late_parts, record_parts, stand
+from invoicer.billing.late_events.work import LateWork, load_late_work
 from invoicer.billing.lifecycle import apply_step, reschedule, terms_after
 from invoicer.billing.subscription_terms import SubscriptionTerms
 from invoicer.billing.termination_credit import credit_unused_days

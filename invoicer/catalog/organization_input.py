@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from invoicer.billing.late_policy import LateEventPolicy
+from invoicer.billing.late_events.policy import LateEventPolicy
 from invoicer.catalog.customer_input import GraceDays, PaymentTermDays
 from invoicer.catalog.fields import (
     BlankIsNull,

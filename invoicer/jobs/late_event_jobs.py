@@ -5,8 +5,8 @@ import uuid
 
 import structlog
 
-from invoicer.billing.late_finding import look_for_late_events
-from invoicer.billing.late_settling import settle_late_events, subscriptions_to_settle
+from invoicer.billing.late_events.finding import look_for_late_events
+from invoicer.billing.late_events.settling import settle_late_events, subscriptions_to_settle
 from invoicer.context import Context
 from invoicer.db.session import transaction
 from schemas.errors import TransientError

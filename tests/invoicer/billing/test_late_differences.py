@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invoicer.billing.charge_usage import UsageWindow, charge_buckets
-from invoicer.billing.late_lines import NOTHING, LineAmount, LineKey, Lines, due_differences, take_from
-from invoicer.billing.late_pricing import charge_differences, past_lines
-from invoicer.billing.late_work import LatePeriod, PastCharge
+from invoicer.billing.late_events.lines import NOTHING, LineAmount, LineKey, Lines, due_differences, take_from
+from invoicer.billing.late_events.pricing import charge_differences, past_lines
+from invoicer.billing.late_events.work import LatePeriod, PastCharge
 from invoicer.billing.periods import Period
 from invoicer.billing.recount import RecountingReader
 from invoicer.db import BillableMetric, BillingPeriod, Charge

@@ -9,11 +9,11 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select
 
-from invoicer.billing import late_invoicing, late_settling
-from invoicer.billing.late_finding import find_all_late_events, look_for_late_events
-from invoicer.billing.late_policy import LateEventPolicy
-from invoicer.billing.late_pricing import price_late
-from invoicer.billing.late_settling import settle_late_events
+from invoicer.billing.late_events import invoicing, settling
+from invoicer.billing.late_events.finding import find_all_late_events, look_for_late_events
+from invoicer.billing.late_events.policy import LateEventPolicy
+from invoicer.billing.late_events.pricing import price_late
+from invoicer.billing.late_events.settling import settle_late_events
 from invoicer.db import LateAdjustment, LateEvent, Organization
 from invoicer.db.migrate import upgrade
 from invoicer.db.session import open_engine, session_factory, transaction
@@ -157,7 +157,7 @@ def test_two_invoicers_settle_late_events_once(billed: Scenario, monkeypatch: py
             assert settle_late_events(context, subscription_id) == 5
         return priced
 
-    monkeypatch.setattr(late_settling, "price_late", slow)
+    monkeypatch.setattr(settling, "price_late", slow)
     assert settle_late_events(context, subscription_id) == 0
     assert charged(billed) == [(100,), (50,)]
 
@@ -172,7 +172,7 @@ def test_crash_between_steps_leaves_everything_open(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as broken:
-        broken.setattr(late_settling, step, dies)
+        broken.setattr(settling, step, dies)
         run_late_event_jobs(billed.context)
     assert charged(billed) == [(100,)]
     assert {row.status for row in late_rows(billed)} == {"pending"}
@@ -197,7 +197,7 @@ def test_closing_leaves_late_events_to_whoever_was_faster(
             assert settle_late_events(context, billed.subscription().id) == 5
         return priced
 
-    monkeypatch.setattr(late_invoicing, "price_late", slow)
+    monkeypatch.setattr(invoicing, "price_late", slow)
     billed.clock.move_to(utc("2026-03-01"))
     monkeypatch.setattr("invoicer.jobs.late_event_jobs.run_late_event_jobs", lambda _context: None)
     run_due(context, utc("2026-03-01"))

@@ -28,7 +28,7 @@ from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.billing.finalization import finalize_invoice, lock_customer
 from invoicer.billing.invoice_building import InvoiceStatus, build_invoice
 from invoicer.billing.invoice_dates import payment_due_date
-from invoicer.billing.late_fees import (
+from invoicer.billing.late_events.fees import (
     LateFee,
     Settled,
     adjustment_of,
@@ -36,10 +36,10 @@ from invoicer.billing.late_fees import (
     late_usage_days,
     record_settled,
 )
-from invoicer.billing.late_lines import LineAmount, take_from
-from invoicer.billing.late_policy import LateEventPolicy, LateEventStatus
-from invoicer.billing.late_pricing import LateDifference, PricedLate, price_late
-from invoicer.billing.late_work import adjustment_key, fee_key, is_unchanged, load_late_work
+from invoicer.billing.late_events.lines import LineAmount, take_from
+from invoicer.billing.late_events.policy import LateEventPolicy, LateEventStatus
+from invoicer.billing.late_events.pricing import LateDifference, PricedLate, price_late
+from invoicer.billing.late_events.work import adjustment_key, fee_key, is_unchanged, load_late_work
 from invoicer.billing.local_days import local_day
 from invoicer.context import Context
 from invoicer.db import BillingPeriod, Fee, Invoice, LateAdjustment, LateEvent, Subscription

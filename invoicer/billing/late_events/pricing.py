@@ -13,8 +13,8 @@ from invoicer.billing.charge_usage import ChargeLine, UsageWindow, price_bucket
 from invoicer.billing.event_measure import measure
 from invoicer.billing.event_trace import bucket_of
 from invoicer.billing.fee_building import missing_to_minimum
-from invoicer.billing.late_lines import NOTHING, LineAmount, LineKey, Lines, differences, due_differences
-from invoicer.billing.late_work import LatePeriod, LateWork, PastCharge
+from invoicer.billing.late_events.lines import NOTHING, LineAmount, LineKey, Lines, differences, due_differences
+from invoicer.billing.late_events.work import LatePeriod, LateWork, PastCharge
 from invoicer.billing.recount import RecountingReader
 from invoicer.db import LateEvent
 from schemas.usage import ArrivalReader, PlacedEvent, UsageReader, UsageRow, UsageScope, UsageTotals

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from invoicer.billing.late_lines import NOTHING, LineAmount
-from invoicer.billing.late_policy import LateEventStatus
-from invoicer.billing.late_work import adjustment_amount, adjustment_key, fee_amount, fee_key
+from invoicer.billing.late_events.lines import NOTHING, LineAmount
+from invoicer.billing.late_events.policy import LateEventStatus
+from invoicer.billing.late_events.work import adjustment_amount, adjustment_key, fee_amount, fee_key
 from invoicer.db import BillingPeriod, Fee, LateAdjustment, LateEvent
 
 

@@ -20,8 +20,8 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from invoicer.billing.finalization import lock_customer
-from invoicer.billing.late_policy import LateEventPolicy, LateEventStatus
-from invoicer.billing.late_work import select_final_periods
+from invoicer.billing.late_events.policy import LateEventPolicy, LateEventStatus
+from invoicer.billing.late_events.work import select_final_periods
 from invoicer.context import Context
 from invoicer.db import BillingPeriod, Invoice, LateEvent, LateEventMark, Organization, Subscription
 from invoicer.db.session import transaction

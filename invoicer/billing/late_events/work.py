@@ -17,8 +17,8 @@ from invoicer.billing.billing_items import SubscriptionFacts, stored_item
 from invoicer.billing.charge_usage import Bucket, UsageWindow, charge_buckets
 from invoicer.billing.fee_building import usage_window
 from invoicer.billing.invoice_building import InvoiceStatus
-from invoicer.billing.late_lines import NOTHING, LineAmount, LineKey, Lines
-from invoicer.billing.late_policy import OPEN, LateEventStatus
+from invoicer.billing.late_events.lines import NOTHING, LineAmount, LineKey, Lines
+from invoicer.billing.late_events.policy import OPEN, LateEventStatus
 from invoicer.billing.past_charges import (
     bucket_keys,
     filters_at,

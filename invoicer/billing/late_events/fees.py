@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from invoicer.billing.fee_building import major_units
 from invoicer.billing.invoice_building import ChargedFee
-from invoicer.billing.late_lines import LineAmount
-from invoicer.billing.late_policy import LateEventStatus
-from invoicer.billing.late_pricing import LateDifference, PricedLate
+from invoicer.billing.late_events.lines import LineAmount
+from invoicer.billing.late_events.policy import LateEventStatus
+from invoicer.billing.late_events.pricing import LateDifference, PricedLate
 from invoicer.billing.local_days import last_day_before, local_day
 from invoicer.db import CreditNote, Fee, LateAdjustment, LateEvent
 from invoicer.rating.arithmetic import divide_or_zero

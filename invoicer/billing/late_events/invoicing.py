@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from invoicer.billing.invoice_building import ChargedFee
-from invoicer.billing.late_fees import LateFee, build_late_fees, settle_on_invoice
-from invoicer.billing.late_pricing import PricedLate, price_late
-from invoicer.billing.late_work import LateWork, is_unchanged
+from invoicer.billing.late_events.fees import LateFee, build_late_fees, settle_on_invoice
+from invoicer.billing.late_events.pricing import PricedLate, price_late
+from invoicer.billing.late_events.work import LateWork, is_unchanged
 from invoicer.context import Context
 from schemas.usage import UsageReader
 
