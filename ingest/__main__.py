@@ -37,7 +37,6 @@ def main() -> None:
     """Run until a signal ends it."""
     settings = Settings()
     configure_logging(settings)
-
     uvloop.run(serve(cluster_app(settings), settings))
 
 

@@ -23,7 +23,7 @@ class Sizes:
 
 
 FULL = Sizes(
-    warm_up_seconds=3,
+    warm_up_seconds=10,  # the broker compiles its own code while it is warmed up, on the same cores
     load_seconds=15,
     comparison_seconds=6,
     aggregator_events=1_000_000,
