@@ -17,7 +17,7 @@ SENT = datetime(2026, 3, 16, 8, 30, 0, 123_000, tzinfo=UTC)
 
 
 @pytest.fixture
-def stored(client: httpx.Client, organization: Organization, events: FakeEvents) -> StoredEvent:
+def stored_event(client: httpx.Client, organization: Organization, events: FakeEvents) -> StoredEvent:
     """An event of acme-1, with a quantity no float can hold."""
     make_plan(client)
     subscribe(client)
@@ -36,7 +36,7 @@ def stored(client: httpx.Client, organization: Organization, events: FakeEvents)
     return event
 
 
-def test_event_shows_its_subscription_and_exact_numbers(client: httpx.Client, stored: StoredEvent) -> None:
+def test_event_shows_its_subscription_and_exact_numbers(client: httpx.Client, stored_event: StoredEvent) -> None:
     """Numbers come back with every digit, the timestamp with its milliseconds."""
     answer = client.get("/api/v1/events/order/7")
     assert answer.status_code == 200
@@ -52,10 +52,10 @@ def test_event_shows_its_subscription_and_exact_numbers(client: httpx.Client, st
 
 
 def test_event_before_its_subscription_began_belongs_to_none(
-    client: httpx.Client, stored: StoredEvent, events: FakeEvents
+    client: httpx.Client, stored_event: StoredEvent, events: FakeEvents
 ) -> None:
     """The subscription started at noon of the 15th."""
-    events.stored[:] = [replace(stored, timestamp=datetime(2026, 3, 15, 11, tzinfo=UTC))]
+    events.stored[:] = [replace(stored_event, timestamp=datetime(2026, 3, 15, 11, tzinfo=UTC))]
     assert get(client, "events/order/7")["event"]["lago_subscription_id"] is None
 
 
@@ -66,7 +66,7 @@ def test_event_unknown_is_not_found(client: httpx.Client) -> None:
 
 
 def test_events_are_listed_as_the_filters_say(
-    client: httpx.Client, stored: StoredEvent, events: FakeEvents, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, stored_event: StoredEvent, events: FakeEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The filters reach the store; `timestamp_from_started_at` becomes the subscription's start, ended or not."""
     wanted: list[EventFilter] = []
@@ -109,6 +109,6 @@ def test_events_asked_for_wrongly_are_refused(
     assert (answer.status_code, answer.json()["error_details"]) == (422, details)
 
 
-def test_official_client_finds_an_event(client: httpx.Client, lago: LagoClient, stored: StoredEvent) -> None:
+def test_official_client_finds_an_event(client: httpx.Client, lago: LagoClient, stored_event: StoredEvent) -> None:
     """The official Python client reads it."""
     assert lago.events.find("order/7").code == "calls"
