@@ -1,7 +1,7 @@
 """What an invoice takes from the customer's credit notes when it becomes final."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -42,6 +42,17 @@ def consume_credit_notes(session: Session, invoice: Invoice, now: datetime) -> N
             break
     invoice.credit_notes_amount_cents = sum(credit.amount_cents for credit in invoice.credits)
     invoice.total_amount_cents = owed
+
+
+def with_available_notes(session: Session, customer_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the customers who have credit in any currency: most have none, and need not be asked one by one."""
+    return set(
+        session.scalars(
+            select(CreditNote.customer_id)
+            .where(CreditNote.customer_id.in_(customer_ids), CreditNote.credit_status == CreditStatus.AVAILABLE)
+            .distinct()
+        )
+    )
 
 
 def _available_notes(session: Session, invoice: Invoice) -> Sequence[CreditNote]:

@@ -46,9 +46,14 @@ def lock_customers(session: Session, customer_ids: Collection[uuid.UUID]) -> dic
     return {customer.id: customer for customer in free}
 
 
-def finalize_invoice(session: Session, customer: Customer, invoice: Invoice, *, now: datetime) -> None:
-    """Make an invoice final that was just billed, as of the instant it was due; see `finalize_stored_draft`."""
-    _settle(session, customer, invoice, at=invoice.billed_at, now=now)
+def finalize_invoice(
+    session: Session, customer: Customer, invoice: Invoice, *, now: datetime, has_credit: bool = True
+) -> None:
+    """Make an invoice final that was just billed, as of the instant it was due; see `finalize_stored_draft`.
+
+    `has_credit` False: the caller knows that the customer has no credit note to take from.
+    """
+    _settle(session, customer, invoice, at=invoice.billed_at, now=now, has_credit=has_credit)
 
 
 def finalize_stored_draft(
@@ -83,14 +88,23 @@ def _issues_zero_amount(customer: Customer) -> bool:
             return customer.organization.finalize_zero_amount_invoice
 
 
-def _settle(session: Session, customer: Customer, invoice: Invoice, *, at: datetime, now: datetime) -> None:
+def _settle(
+    session: Session,
+    customer: Customer,
+    invoice: Invoice,
+    *,
+    at: datetime,
+    now: datetime,
+    has_credit: bool = True,
+) -> None:
     invoice.expected_finalization_at = None
     invoice.updated_at = now
     if invoice.fees_amount_cents == 0 and not _issues_zero_amount(customer):
         invoice.status = InvoiceStatus.CLOSED
         return
     _number(session, invoice, customer, at)
-    consume_credit_notes(session, invoice, now)
+    if has_credit:
+        consume_credit_notes(session, invoice, now)
     check_totals(invoice)
     invoice.status = InvoiceStatus.FINALIZED
     invoice.finalized_at = now

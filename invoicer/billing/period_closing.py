@@ -35,6 +35,7 @@ from invoicer.billing.billing_facts import (
     select_subscriptions,
 )
 from invoicer.billing.billing_items import BillingItem, SubscriptionFacts, billing_item
+from invoicer.billing.credit_consumption import with_available_notes
 from invoicer.billing.due_steps import DueStep, StepKind, next_step
 from invoicer.billing.finalization import finalize_invoice, lock_customer, lock_customers
 from invoicer.billing.invoice_building import build_invoice, count_events, group_items, note_counts
@@ -279,11 +280,14 @@ def _write_all(context: Context, closings: Sequence[_Closing], now: datetime) ->
         owned = [closing for closing in closings if closing.customer_id in customers]
         works = [work for closing in owned for work in closing.works]
         subscriptions = _lock_subscriptions(session, works, skips_locked=True)
+        with_credit = with_available_notes(session, customers)
         for closing in owned:
             if _are_unchanged(closing.works, subscriptions) and stand(session, closing.late):
                 customer = customers[closing.customer_id]
+                # What is written for a group may leave credit to the next one.
+                has_credit = customer.id in with_credit or len(closing.groups) > 1
                 for group, built in closing.groups:
-                    _write_group(session, customer, group, built, subscriptions, now)
+                    _write_group(session, customer, group, built, subscriptions, now, has_credit=has_credit)
                     written.append(built.invoice)
                 steps[closing.customer_id] = len(closing.works)
     for each in written:
@@ -298,16 +302,19 @@ def _write_group(
     built: _Built,
     subscriptions: Mapping[uuid.UUID, Subscription],
     now: datetime,
+    *,
+    has_credit: bool = True,
 ) -> None:
     for work in works:
         if work.step is not None and work.step.kind is StepKind.END:
+            has_credit = True
             credit_unused_days(session, subscriptions[work.subscription_id], ended_at=work.step.at, now=now)
     invoice = built.invoice
     if invoice is not None:
         session.add(invoice)
         record_parts(session, built.late, now)
         if invoice.expected_finalization_at is None:
-            finalize_invoice(session, customer, invoice, now=now)
+            finalize_invoice(session, customer, invoice, now=now, has_credit=has_credit)
     for work in works:
         subscription = subscriptions[work.subscription_id]
         if work.step is None:

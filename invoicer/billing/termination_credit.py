@@ -56,12 +56,13 @@ def credit_unused_days(session: Session, subscription: Subscription, *, ended_at
 
 def credit_ended_subscriptions(session: Session, invoice: Invoice, now: datetime) -> None:
     """Credit the unused days of the subscriptions on an invoice that ended before it became final, just now."""
-    session.flush()
     for fee in invoice.fees:
         if fee.fee_type != "subscription":
             continue
-        ended_at = fee.subscription.terminated_at
-        if ended_at is not None and fee.period_from <= ended_at < fee.period_to and _is_owed(fee.subscription):
+        # The fees may not be in the database yet; their subscriptions are, and in the session already.
+        subscription = session.get_one(Subscription, fee.subscription_id)
+        ended_at = subscription.terminated_at
+        if ended_at is not None and fee.period_from <= ended_at < fee.period_to and _is_owed(subscription):
             _credit(session, invoice, fee, ended_at, now)
 
 
