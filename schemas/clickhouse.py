@@ -11,9 +11,6 @@ PROJECTION_SETTINGS = "optimize_functions_to_subcolumns = 0"
 """Every query that may use `usage_hourly` runs with it: ClickHouse otherwise reads `count(value)` and
 `dimensions['key']` from subcolumns, which the projection does not have, and falls back to the events."""
 
-# In a part of the table a subscription has few rows of the projection, and reading an aggregate's state costs far
-# more than reading a number. With 1,024 rows to a mark instead of 8,192 the latest value of a month takes half the
-# processor time, for 12 KB of index in memory by 750,000 rows instead of 2.
 CREATE_EVENTS = """
 CREATE TABLE IF NOT EXISTS events
 (
@@ -48,7 +45,6 @@ CREATE TABLE IF NOT EXISTS events
         GROUP BY
             organization_id, external_subscription_id, code, evaluation, dimensions, toStartOfHour(timestamp)
     )
-    WITH SETTINGS (index_granularity = 1024)
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(timestamp)
