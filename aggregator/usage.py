@@ -1,15 +1,21 @@
 """Exact usage out of ClickHouse."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import structlog
 
-from aggregator.clickhouse import SUBSCRIPTIONS_MAX, ClickHouse
+from aggregator.clickhouse import SUBSCRIPTIONS_MAX, ClickHouse, Row
 from aggregator.tally import OrderKey, Tally, group_of, is_in_scope
-from aggregator.usage_sql import current_tallies_query, rows_query, totals_of_many_query, totals_query
+from aggregator.usage_sql import (
+    asked_aggregates,
+    current_tallies_query,
+    rows_query,
+    totals_of_many_query,
+    totals_query,
+)
 from schemas.errors import PoisonEvent
 from schemas.events import Event
 from schemas.metrics import AggregationType, MetricEvaluator
@@ -20,16 +26,12 @@ _ZERO = Decimal(0)
 _log = structlog.get_logger(__name__)
 
 
-class _TotalsRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _TotalsRow:
     group_values: Sequence[str]
-    is_current: int
-    events_count: int
-    sum: Decimal | None
-    max: Decimal | None
-    latest: Decimal | None
-    unique_count: int
-    removals: int
-    precise_total_amount_cents: Decimal | None
+    is_current: bool
+    aggregates: Mapping[str, Any]
+    """By the field of `UsageTotals`, as many as were asked for."""
 
 
 class _TallyRow(NamedTuple):
@@ -81,14 +83,11 @@ class ClickHouseUsageReader:
     def totals(self, scope: UsageScope) -> Sequence[UsageTotals]:
         """One entry per group that has counted events; none when there are no events.
 
-        `unique_count` is 0 unless the metric counts identities.
+        Only the aggregates of the metric's type are asked for, as `UsageTotals` says.
         Raises: TransientError while ClickHouse is away.
         """
-        return _as_asked(scope, self._totals(scope))
-
-    def _totals(self, scope: UsageScope) -> Sequence[UsageTotals]:
         query, parameters = totals_query(scope)
-        rows = [_TotalsRow(*row) for row in self._clickhouse.rows(query, parameters)]
+        rows = [_totals_row(scope, row) for row in self._clickhouse.rows(query, parameters)]
         return self._totals_of_rows(scope, rows)
 
     def totals_of_many(self, scopes: Sequence[UsageScope]) -> Sequence[Sequence[UsageTotals]]:
@@ -113,14 +112,13 @@ class ClickHouseUsageReader:
         query, parameters = totals_of_many_query(scopes[0], [each.external_subscription_id for each in scopes])
         rows: dict[str, list[_TotalsRow]] = {}
         for *totals, external_subscription_id in self._clickhouse.rows(query, parameters):
-            rows.setdefault(external_subscription_id, []).append(_TotalsRow(*totals))
-        found = (self._totals_of_rows(scope, rows.get(scope.external_subscription_id, [])) for scope in scopes)
-        return [_as_asked(scope, totals) for scope, totals in zip(scopes, found, strict=True)]
+            rows.setdefault(external_subscription_id, []).append(_totals_row(scopes[0], totals))
+        return [self._totals_of_rows(scope, rows.get(scope.external_subscription_id, [])) for scope in scopes]
 
     def _totals_of_rows(self, scope: UsageScope, rows: Sequence[_TotalsRow]) -> Sequence[UsageTotals]:
         if any(not row.is_current for row in rows):
             return self._totals_with_stale_rows(scope)
-        return [_totals(row) for row in rows if row.events_count]
+        return [_totals(row) for row in rows if row.aggregates["events_count"]]
 
     def rows(self, scope: UsageScope) -> Iterator[UsageRow]:
         """The counted events behind `totals`, in order.
@@ -149,7 +147,7 @@ class ClickHouseUsageReader:
             tallies.setdefault(counted.group, Tally()).add(
                 counted.key, counted.value, counted.identity, counted.precise_total_amount_cents
             )
-        return [tally.totals(group) for group, tally in tallies.items()]
+        return [_as_asked(scope, tally.totals(group)) for group, tally in tallies.items()]
 
     def _counted_events(self, scope: UsageScope, *, stale_only: bool) -> Iterator[_CountedEvent]:
         evaluator = MetricEvaluator(scope.metric)
@@ -176,8 +174,10 @@ class ClickHouseUsageReader:
             )
 
 
-def _as_asked(scope: UsageScope, found: Sequence[UsageTotals]) -> Sequence[UsageTotals]:
-    return found if _counts_identities(scope) else [replace(totals, unique_count=0) for totals in found]
+def _as_asked(scope: UsageScope, totals: UsageTotals) -> UsageTotals:
+    """Without what the metric is not billed by, so that an answer is the same however it was found."""
+    asked = asked_aggregates(scope.metric.aggregation_type)
+    return _totals_of(totals.group, {name: getattr(totals, name) for name in asked})
 
 
 def _counts_identities(scope: UsageScope) -> bool:
@@ -188,16 +188,26 @@ def _group(values: Sequence[str]) -> Group:
     return tuple(value or None for value in values)
 
 
+def _totals_row(scope: UsageScope, row: Row) -> _TotalsRow:
+    group_values, is_current, *aggregates = row
+    names = asked_aggregates(scope.metric.aggregation_type)
+    return _TotalsRow(group_values, bool(is_current), dict(zip(names, aggregates, strict=True)))
+
+
 def _totals(row: _TotalsRow) -> UsageTotals:
+    return _totals_of(_group(row.group_values), row.aggregates)
+
+
+def _totals_of(group: Group, aggregates: Mapping[str, Any]) -> UsageTotals:
     return UsageTotals(
-        group=_group(row.group_values),
-        events_count=row.events_count,
-        sum=row.sum or _ZERO,
-        max=row.max,
-        latest=row.latest,
-        unique_count=row.unique_count,
-        removals=row.removals,
-        precise_total_amount_cents=row.precise_total_amount_cents or _ZERO,
+        group=group,
+        events_count=aggregates["events_count"],
+        sum=aggregates.get("sum") or _ZERO,
+        max=aggregates.get("max"),
+        latest=aggregates.get("latest"),
+        unique_count=aggregates.get("unique_count", 0),
+        removals=aggregates.get("removals", 0),
+        precise_total_amount_cents=aggregates.get("precise_total_amount_cents") or _ZERO,
     )
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import assert_never
 
 from schemas.clickhouse import PROJECTION_SETTINGS
+from schemas.metrics import AggregationType
 from schemas.period import TimeRange
 from schemas.usage import UsageScope
 
@@ -30,16 +32,40 @@ def split_period(period: TimeRange) -> PeriodParts:
     start, end = period.start, min(period.end.astimezone(UTC), _LAST_HOUR)
     last = _hour_floor(end)
     first = None if start is None else _hour_ceil(start.astimezone(UTC))
-    if first is not None and first >= last:
-        return PeriodParts(_part(start, end), None, None)
+    if start is not None and first is not None and first >= last:
+        return PeriodParts(TimeRange(start, end), None, None)
     return PeriodParts(None if start is None else _part(start, first), _part(first, last), _part(last, end))
 
 
-def totals_query(scope: UsageScope) -> tuple[str, Parameters]:
-    """One row a group and whether its rows are current: the sums over all three parts of the period.
+def asked_aggregates(aggregation: AggregationType) -> tuple[str, ...]:
+    """The fields of `UsageTotals` that a metric of this type is billed by, always with the number of events.
 
-    The parts follow each other, so the latest event is the latest one of the last part that has any.
-    Distinct identities are merged as states, since an identity may occur in several parts.
+    The others are not asked for: planning a query and reading the projection cost by the aggregate.
+    Source: Lago charge models (amounts of events are billed by dynamic charges, which price sums only).
+    """
+    match aggregation:
+        case AggregationType.COUNT:
+            return ("events_count",)
+        case AggregationType.SUM:
+            return ("events_count", "sum", "precise_total_amount_cents")
+        case AggregationType.WEIGHTED_SUM:
+            return ("events_count", "sum")
+        case AggregationType.MAX:
+            return ("events_count", "max")
+        case AggregationType.LATEST:
+            return ("events_count", "latest")
+        case AggregationType.UNIQUE_COUNT:
+            return ("events_count", "unique_count", "removals")
+        case unreachable:
+            assert_never(unreachable)
+
+
+def totals_query(scope: UsageScope) -> tuple[str, Parameters]:
+    """One row a group and whether its rows are current: group, `is_current`, then `asked_aggregates`.
+
+    Whole hours come from the projection, the ragged ends, where the period has any, from the events. The parts
+    follow each other, so the latest event is the latest one of the last part that has any. Distinct identities
+    are merged as states, since an identity may occur in several parts.
     """
     parameters = _scope_parameters(scope)
     return _totals_query(scope, _Subject(_subject(), ""), parameters), parameters
@@ -61,41 +87,85 @@ class _Subject:
     column: str
 
 
+@dataclass(frozen=True)
+class _Aggregate:
+    """A total as SQL: of all events at once, of those of a part of the period, and of such parts, named {0}."""
+
+    of_events: str
+    of_part: str
+    of_parts: str
+
+
+_LATEST = f"argMaxIf(value, {ORDER}, value IS NOT NULL)"
+_AMOUNT = "sumIf(toDecimal256(precise_total_amount_cents, 15), value IS NOT NULL)"
+_AGGREGATES = {
+    "events_count": _Aggregate("count(value)", "count(value)", "sum({0})"),
+    "sum": _Aggregate("sum(toDecimal256(value, 18))", "sum(toDecimal256(value, 18))", "sum({0})"),
+    "max": _Aggregate("max(value)", "max(value)", "max({0})"),
+    "latest": _Aggregate(_LATEST, _LATEST, "argMaxIf({0}, part, {0} IS NOT NULL)"),
+    "unique_count": _Aggregate(
+        "finalizeAggregation(uniqExactState(identity))", "uniqExactState(identity)", "uniqExactMerge({0})"
+    ),
+    "removals": _Aggregate("countIf(value < 0)", "countIf(value < 0)", "sum({0})"),
+    "precise_total_amount_cents": _Aggregate(_AMOUNT, _AMOUNT, "sum({0})"),
+}
+"""By the field of `UsageTotals`. What is said of events is said as the projection says it, or it is not found."""
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """Some of the period: where its events are, and in which of its parts."""
+
+    condition: str
+    part: str
+
+
 def _totals_query(scope: UsageScope, subject: _Subject, parameters: Parameters) -> str:
-    parts = split_period(scope.period)
-    selects = [
-        _totals_select(number, column, part, scope, subject, parameters)
-        for number, (column, part) in enumerate(
-            (("timestamp", parts.head), ("toStartOfHour(timestamp)", parts.hours), ("timestamp", parts.tail))
-        )
-        if part is not None
-    ]
-    if not selects:
-        selects = [_totals_select(0, "timestamp", scope.period, scope, subject, parameters)]
-    return f"""
-SELECT
-    group_values, is_current, sum(counted), sum(units), max(highest),
-    argMaxIf(newest, part, newest IS NOT NULL), uniqExactMerge(distinct_identities), sum(removed), sum(amount)
-    {subject.column}
+    branches = _branches(split_period(scope.period), parameters)
+    names = asked_aggregates(scope.metric.aggregation_type)
+    if len(branches) == 1:
+        totals = ", ".join(_AGGREGATES[name].of_events for name in names)
+        query = _totals_select(branches[0], totals, scope, subject)
+    else:
+        totals = ", ".join(f"{_AGGREGATES[name].of_part} AS part_{name}" for name in names)
+        selects = [_totals_select(branch, totals, scope, subject, in_parts=True) for branch in branches]
+        merged = ", ".join(_AGGREGATES[name].of_parts.format(f"part_{name}") for name in names)
+        query = f"""
+SELECT group_values, is_current, {merged}{subject.column}
 FROM ({" UNION ALL ".join(selects)})
-GROUP BY group_values, is_current{subject.column}
-SETTINGS {PROJECTION_SETTINGS}"""
+GROUP BY group_values, is_current{subject.column}"""
+    return f"{query}\nSETTINGS {PROJECTION_SETTINGS}"
+
+
+def _branches(parts: PeriodParts, parameters: Parameters) -> list[_Branch]:
+    """The ragged ends together, for planning a SELECT takes longer than reading them; then the whole hours."""
+    head = None if parts.head is None else _within("timestamp", parts.head, "0", parameters)
+    tail = None if parts.tail is None else _within("timestamp", parts.tail, "2", parameters)
+    branches = []
+    if head is not None and tail is not None:
+        branches.append(_Branch(f"(({head}) OR ({tail}))", f"if({head}, 0, 2)"))
+    elif head is not None:
+        branches.append(_Branch(head, "0"))
+    elif tail is not None:
+        branches.append(_Branch(tail, "2"))
+    if parts.hours is not None:
+        branches.append(_Branch(_within("toStartOfHour(timestamp)", parts.hours, "1", parameters), "1"))
+    return branches
 
 
 def _totals_select(
-    number: int, column: str, part: TimeRange, scope: UsageScope, subject: _Subject, parameters: Parameters
+    branch: _Branch, totals: str, scope: UsageScope, subject: _Subject, *, in_parts: bool = False
 ) -> str:
+    part, by_part = (f" {branch.part} AS part,", ", part") if in_parts else ("", "")
+    narrowed = scope.include or scope.exclude
+    in_scope = f" AND (evaluation != {{evaluation:String}} OR ({filter_condition(scope)}))" if narrowed else ""
     return f"""
 SELECT
-    {group_expression(scope)} AS group_values, evaluation = {{evaluation:String}} AS is_current, {number} AS part,
-    count(value) AS counted, sum(toDecimal256(value, 18)) AS units, max(value) AS highest,
-    argMaxIf(value, {ORDER}, value IS NOT NULL) AS newest, uniqExactState(identity) AS distinct_identities,
-    countIf(value < 0) AS removed,
-    sumIf(toDecimal256(precise_total_amount_cents, 15), value IS NOT NULL) AS amount{subject.column}
+    {group_expression(scope)} AS group_values, evaluation = {{evaluation:String}} AS is_current,{part}
+    {totals}{subject.column}
 FROM events
-WHERE {subject.condition} AND {_within(column, part, str(number), parameters)}
-    AND (evaluation != {{evaluation:String}} OR ({filter_condition(scope)}))
-GROUP BY group_values, is_current{subject.column}"""
+WHERE {subject.condition} AND {branch.condition}{in_scope}
+GROUP BY group_values, is_current{by_part}{subject.column}"""
 
 
 def current_tallies_query(scope: UsageScope, *, with_identities: bool) -> tuple[str, Parameters]:

@@ -44,9 +44,11 @@ Group = tuple[str | None, ...]
 
 @dataclass(frozen=True)
 class UsageTotals:
-    """The aggregates of one group, exact.
+    """What a metric of its aggregation type is billed by, of one group, exact.
 
-    `events_count` counts the events that enter the aggregation. `max` and `latest` are None without any.
+    `events_count` counts the events that enter the aggregation. Of the rest only the aggregate of the metric's
+    own type need be filled: `sum` of both kinds of sum, with `precise_total_amount_cents` of the plain one,
+    `max`, `latest`, `unique_count` with `removals`; what is not filled is 0, and of `max` and `latest` None.
     `unique_count` is the number of distinct identities, right only while `removals` is 0: otherwise the
     operations have to be replayed from the events.
     """

@@ -1,10 +1,12 @@
 """On volume, usage is read from the hourly projection and from the ragged ends only."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from msgspec import structs
 
 from aggregator.clickhouse import ClickHouse
 from aggregator.columns import EvaluatedEvent
@@ -21,7 +23,8 @@ EVENTS = 200_000
 SUBSCRIPTIONS = 20
 SECONDS_APART = 10
 START_US = at("2026-08-01T00:00:00Z")
-PERIOD = TimeRange(datetime(2026, 8, 1, 0, 30, tzinfo=UTC), datetime(2026, 8, 20, 18, 30, tzinfo=UTC))
+RAGGED = TimeRange(datetime(2026, 8, 1, 0, 30, tzinfo=UTC), datetime(2026, 8, 20, 18, 30, tzinfo=UTC))
+MONTH = TimeRange(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")
@@ -73,22 +76,36 @@ def event_of(metric: MetricDefinition, number: int) -> Event:
         {"include": {"region": ("eu",)}, "exclude": ({"region": ("us", "ap")},), "group_by": ("region",)},
     ],
 )
+@pytest.mark.parametrize("aggregation", list(AggregationType))
+@pytest.mark.parametrize(
+    ("period", "tables"),
+    [
+        (MONTH, ["usage_hourly"]),
+        (replace(MONTH, start=None), ["usage_hourly"]),
+        (RAGGED, ["events", "usage_hourly"]),
+        (replace(MONTH, start=RAGGED.start), ["events", "usage_hourly"]),
+    ],
+)
 def test_totals_query_on_volume_reads_the_projection(
     embedded_clickhouse: ClickHouse,
     metric: MetricDefinition,
     narrow: dict[str, object],
+    aggregation: AggregationType,
+    period: TimeRange,
+    tables: list[str],
 ) -> None:
-    """ClickHouse chooses `usage_hourly` for the whole hours by itself, also with filters and groups."""
-    scope = UsageScope(metric.organization_id, "sub-7", metric, PERIOD, **narrow)  # type: ignore[arg-type]
+    """ClickHouse chooses `usage_hourly` for the whole hours by itself; both ends are read at once, if ragged."""
+    asked = structs.replace(metric, aggregation_type=aggregation)
+    scope = UsageScope(metric.organization_id, "sub-7", asked, period, **narrow)  # type: ignore[arg-type]
     query, parameters = totals_query(scope)
     plan = [row[0] for row in embedded_clickhouse.rows(f"EXPLAIN projections = 1 {query}", parameters)]
     reads = [line.split("(")[1].rstrip(")") for line in plan if "ReadFromMergeTree" in line]
-    assert [read.rpartition(".")[2] for read in reads] == ["events", "usage_hourly", "events"]
+    assert [read.rpartition(".")[2] for read in reads] == tables
 
 
 def test_totals_from_projection_equal_a_recount(embedded_clickhouse: ClickHouse, metric: MetricDefinition) -> None:
     """The half hours at both ends are cut exactly."""
-    scope = UsageScope(metric.organization_id, "sub-7", metric, PERIOD, group_by=("region",))
+    scope = UsageScope(metric.organization_id, "sub-7", metric, RAGGED, group_by=("region",))
     wanted = {("eu",): 0, ("us",): 0}
     for number in range(7, EVENTS, SUBSCRIPTIONS):
         seconds = number * SECONDS_APART

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -23,6 +23,15 @@ from tests.aggregator.stream import SUBSCRIPTION, Stream, at
 
 START_US = at("2026-08-01T00:00:00Z")
 STEP_US = 10 * 60 * 1_000_000
+AGGREGATIONS = (
+    AggregationType.COUNT,
+    AggregationType.SUM,
+    AggregationType.MAX,
+    AggregationType.LATEST,
+    AggregationType.UNIQUE_COUNT,
+)
+COUNTS_TEXTS = (AggregationType.COUNT, AggregationType.UNIQUE_COUNT)
+"""What counts events whose value is no number too."""
 
 
 @dataclass(frozen=True)
@@ -56,40 +65,50 @@ events_sent = st.lists(
 )
 
 
-def recount(sent: Sequence[Sent], first_step: int, last_step: int) -> Mapping[str | None, UsageTotals]:
-    """The aggregates by region, from the rules alone."""
-    groups: dict[str | None, list[tuple[Sent, Decimal]]] = {}
+def recount(
+    sent: Sequence[Sent], first_step: int, last_step: int, aggregation: AggregationType
+) -> Mapping[str | None, UsageTotals]:
+    """What the metric is billed by, by region, from the rules alone."""
+    groups: dict[str | None, list[Sent]] = {}
     for one in sent:
-        if first_step <= one.step < last_step and one.units not in {"abc", "1e5", ".5"}:
-            groups.setdefault(one.region or None, []).append((one, Decimal(one.units)))
-    found = {}
-    for region, counted in groups.items():
-        values = [value for _, value in counted]
-        with localcontext(prec=80):
-            found[region] = UsageTotals(
-                group=(region,),
-                events_count=len(values),
-                sum=sum(values, Decimal(0)),
-                max=max(values),
-                latest=max(counted, key=lambda pair: (pair[0].step, f"t{pair[0].id}"))[1],
-                unique_count=0,
-                removals=sum(value < 0 for value in values),
-                precise_total_amount_cents=sum((one.amount or Decimal(0) for one, _ in counted), Decimal(0)),
-            )
-    return found
+        is_number = one.units not in {"abc", "1e5", ".5"}
+        if first_step <= one.step < last_step and (is_number or aggregation in COUNTS_TEXTS):
+            groups.setdefault(one.region or None, []).append(one)
+    return {region: totals_of(region, counted, aggregation) for region, counted in groups.items()}
+
+
+def totals_of(region: str | None, counted: Sequence[Sent], aggregation: AggregationType) -> UsageTotals:
+    totals = UsageTotals((region,), len(counted), Decimal(0), None, None, 0, 0, Decimal(0))
+    with localcontext(prec=80):
+        match aggregation:
+            case AggregationType.SUM:
+                amounts = sum((one.amount or Decimal(0) for one in counted), Decimal(0))
+                units = sum((Decimal(one.units) for one in counted), Decimal(0))
+                return replace(totals, sum=units, precise_total_amount_cents=amounts)
+            case AggregationType.MAX:
+                return replace(totals, max=max(Decimal(one.units) for one in counted))
+            case AggregationType.LATEST:
+                latest = max(counted, key=lambda one: (one.step, f"t{one.id}"))
+                return replace(totals, latest=Decimal(latest.units))
+            case AggregationType.UNIQUE_COUNT:
+                return replace(totals, unique_count=len({one.units for one in counted}))
+            case _:
+                return totals
 
 
 @given(
     sent=events_sent,
+    aggregation=st.sampled_from(AGGREGATIONS),
     metric_after=st.integers(0, 3),
     first_step=st.integers(0, 30),
     last_step=st.integers(31, 61),
     data=st.data(),
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_usage_any_order_cuts_and_repeats_equal_a_recount(
     embedded_clickhouse: ClickHouse,
     sent: list[Sent],
+    aggregation: AggregationType,
     metric_after: int,
     first_step: int,
     last_step: int,
@@ -103,11 +122,11 @@ def test_usage_any_order_cuts_and_repeats_equal_a_recount(
         stream = Stream(EventStore(embedded_clickhouse), Path(directory) / "i", organization_id=uuid4().hex)
         for number, (start, end) in enumerate(zip([0, *cuts], [*cuts, len(arrivals)], strict=True)):
             if number == metric_after:
-                stream.metric(AggregationType.SUM, dimensions=("region",))
+                stream.metric(aggregation, dimensions=("region",))
             if number == lost_at:
                 stream.lose_index()
             stream.count(*(event_of(stream, one) for one in arrivals[start:end]))
-        metric = stream.metric(AggregationType.SUM, dimensions=("region",))
+        metric = stream.metric(aggregation, dimensions=("region",))
         stream.close()
     moment = from_microseconds(START_US)
     period = TimeRange(
@@ -115,7 +134,7 @@ def test_usage_any_order_cuts_and_repeats_equal_a_recount(
     )
     scope = UsageScope(stream.organization_id, SUBSCRIPTION, metric, period, group_by=("region",))
     totals = ClickHouseUsageReader(embedded_clickhouse).totals(scope)
-    assert {total.group[0]: total for total in totals} == recount(sent, first_step, last_step)
+    assert {total.group[0]: total for total in totals} == recount(sent, first_step, last_step, aggregation)
     assert len(totals) == len({total.group for total in totals})
 
 
