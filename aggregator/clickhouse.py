@@ -51,12 +51,17 @@ _TRANSIENT_CODES = frozenset(
         999,  # KEEPER_EXCEPTION
     }
 )
+_PROJECTION_NOT_USED = 584
 _GATEWAY_STATUS = re.compile(r"response code 50[234]\b")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Row = Sequence[Any]
 """The values of a row; the reader knows which columns it asked for."""
 Parameters = Mapping[str, object]
+
+
+class ProjectionNotUsed(Exception):
+    """A query was to read a projection only, and ClickHouse would read more of it than of the table."""
 
 
 class ClickHouse:
@@ -126,10 +131,15 @@ class ClickHouse:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn driver errors that a retry may cure into TransientError."""
+    """Turn driver errors that a retry may cure into TransientError.
+
+    Raises: ProjectionNotUsed where a query insists on a projection in vain.
+    """
     try:
         yield
     except ClickHouseError as error:
+        if getattr(error, "code", None) == _PROJECTION_NOT_USED:
+            raise ProjectionNotUsed(str(error)[:500]) from error
         if is_transient(error):
             raise TransientError("clickhouse", str(error)[:500]) from error
         raise

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from aggregator.clickhouse import ClickHouse, Row
+from aggregator.clickhouse import ClickHouse, ProjectionNotUsed, Row
 from aggregator.usage import ClickHouseUsageReader
 from schemas.errors import InvariantViolation
 from schemas.events import Event
@@ -305,6 +305,34 @@ def test_verify_that_cannot_repair_refuses_the_period(
     assert (result.duplicates_found, result.duplicates_removed, result.difference) == (3, 0, 3)
     assert reconciler.report(stream.organization_id).difference == 3
     assert reconciler_of(embedded_clickhouse).check(stream.organization_id).difference == 0
+
+
+def test_query_that_insists_on_a_projection_in_vain_says_so(
+    embedded_clickhouse: ClickHouse, stream: Stream
+) -> None:
+    """A transaction id is in no projection."""
+    stream.count(*three_months(stream))
+    with pytest.raises(ProjectionNotUsed):
+        embedded_clickhouse.rows(
+            "SELECT transaction_id, max(timestamp) FROM events GROUP BY transaction_id"
+            " SETTINGS optimize_use_projections = 1, force_optimize_projection = 1"
+        )
+
+
+def test_check_of_rows_too_few_for_the_projection_finds_no_difference(
+    embedded_clickhouse: ClickHouse, stream: Stream
+) -> None:
+    """Where ClickHouse refuses the projection there is nothing to compare; the events are checked all the same."""
+    stream.count(*three_months(stream))
+
+    def refuse(sql: str, rows: Sequence[Row]) -> Sequence[Row]:
+        if "force_optimize_projection" in sql:
+            raise ProjectionNotUsed("7 marks are not better than 5")
+        return rows
+
+    result = reconciler_of(InterposedClickHouse(embedded_clickhouse, change=refuse)).check(stream.organization_id)
+    assert (result.projection_difference, result.duplicates_found) == (0, 0)
+    assert result.checked_events == 3
 
 
 @pytest.mark.parametrize(("lies", "expected"), [(1, 0), (100, 1)])
