@@ -38,7 +38,7 @@ USED_AT = "2026-01-20T00:00:00Z"
 DUE_AT = "2026-02-01T00:00:00Z"
 PLAN_CENTS = 12_000
 EVENTS_EACH = 3
-SUBSCRIPTIONS_EACH = 2
+SUBSCRIPTIONS_EACH = 4
 _WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND relation = 'subscriptions'::regclass"
 
 
@@ -153,7 +153,7 @@ def make_due_site(site: OutageSite, name: str, count: int, folder: Path) -> DueS
 
 
 def enter_catalog(database_url: str, count: int) -> UUID:
-    """Customers with two subscriptions, each on an invoice of its own; returns the organization's id."""
+    """Customers with four subscriptions, each on an invoice of its own; returns the organization's id."""
     engine = open_engine(database_url)
     upgrade(engine)
     with transaction(session_factory(engine)) as session:

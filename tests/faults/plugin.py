@@ -166,6 +166,7 @@ def _run(config: pytest.Config) -> FaultRun:
         ended_at=datetime.now(UTC),
         planned=config.stash[_planned],
         deselected=config.stash[_deselected],
+        paths=() if config.args == config.getini("testpaths") else tuple(map(str, config.args)),
         machine=", ".join(f"{name}: {value}" for name, value in describe_machine().items()),
     )
 

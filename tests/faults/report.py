@@ -26,11 +26,15 @@ class FaultRun:
     ended_at: datetime
     planned: int
     deselected: int
+    paths: tuple[str, ...]
+    """What was named to be run; all of it, if nothing."""
     machine: str
 
     def extent(self, done: int) -> str:
         """What of the suite this run was."""
         missing = []
+        if self.paths:
+            missing.append(f"{', '.join(self.paths)} alone")
         if self.deselected:
             missing.append(f"{self.deselected} rounds were left out by choice")
         if done < self.planned:
@@ -60,7 +64,9 @@ def _as_markdown(scenarios: Sequence[Scenario], run: FaultRun) -> str:
 def _head(scenarios: Sequence[Scenario], run: FaultRun) -> list[str]:
     done, failed = sum(each.rounds for each in scenarios), sum(each.failed for each in scenarios)
     minutes = (run.ended_at - run.started_at).total_seconds() / 60
-    repeat = f"{SEED_VARIABLE}={run.seed} python -m pytest -m faults --fault-rounds {run.rounds}"
+    repeat = " ".join(
+        (f"{SEED_VARIABLE}={run.seed} python -m pytest -m faults --fault-rounds {run.rounds}", *run.paths)
+    )
     return [
         "# The fault suite: what was lost, what was doubled",
         "",

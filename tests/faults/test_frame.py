@@ -25,6 +25,7 @@ def make_run(**changes: Any) -> FaultRun:
         "rounds": 20,
         "planned": 1,
         "deselected": 0,
+        "paths": (),
         "machine": "a machine",
     } | changes
     return FaultRun(started_at=NOON, ended_at=NOON + timedelta(minutes=40), **values)
@@ -109,6 +110,7 @@ def test_report_holds_every_scenario(tmp_path: Path) -> None:
         (make_run(planned=5), 5, "The full run."),
         (make_run(planned=5, rounds=3), 5, "3 rounds at most of each scenario instead of 20"),
         (make_run(planned=5), 4, "1 rounds did not begin"),
+        (make_run(planned=5, paths=("tests/faults",)), 5, "tests/faults alone"),
         (make_run(planned=5, deselected=2), 5, "2 rounds were left out by choice"),
     ],
 )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from invoicer.jobs.due_jobs import TOGETHER_MAX
 from tests.end_to_end import story
 from tests.end_to_end.outages.site import OutageSite
 from tests.faults.books import assert_jobs_change_nothing
@@ -20,7 +19,7 @@ from tests.faults.due_subscriptions import (
     events_of,
     make_due_site,
 )
-from tests.faults.dying_invoicer import STEPS
+from tests.faults.dying_invoicer import CUSTOMERS_TOGETHER, NEVER, STEPS
 from tests.faults.installation import Installation, embedded_installation
 from tests.faults.scenario import Scenario
 from tests.faults.seeds import FaultRound
@@ -30,19 +29,20 @@ from tests.services.ports import LOOPBACK, free_port
 
 pytestmark = pytest.mark.faults
 
-MANY = 2 * SUBSCRIPTIONS_EACH * TOGETHER_MAX + 2
-"""Customers of three batches, so that two invoicers have something to do at the same time."""
-FEW = 24
-HEAD_START_SECONDS = (0.05, 0.5)
+MANY = 8 * SUBSCRIPTIONS_EACH * CUSTOMERS_TOGETHER
+"""So many batches that two invoicers both have something to do for a while."""
+FEW = 2 * SUBSCRIPTIONS_EACH * CUSTOMERS_TOGETHER
+HEAD_START_SECONDS_MAX = 0.3
 """Of the one that dies, so that there is something left for it to die over."""
+PASSINGS_MAX = 3
 CLOSE_SECONDS_MAX = 300
 
 
-def invoicer(due: DueSite, name: str, module: str = "invoicer", *arguments: str) -> MillraceProcess:
+def invoicer(due: DueSite, name: str, dies_at: str = NEVER, passings: int = 1) -> MillraceProcess:
     """An invoicer of its own process on those stores, started; it does what is due without being asked."""
     port = free_port()
     url = f"http://{LOOPBACK}:{port}/health"
-    command = [sys.executable, "-m", module, *arguments]
+    command = [sys.executable, "-m", "tests.faults.dying_invoicer", dies_at, str(passings)]
     process = MillraceProcess(command, due.settings | {"port": port}, url, due.folder / f"{name}.log")
     process.start(wait=False)
     return process
@@ -74,12 +74,12 @@ def test_two_invoicers_one_killed_bill_each_subscription_once(
     """Both close the same periods at the same time; one dies in the middle of it and is started again."""
     random = fault_round.random
     due = make_due_site(site, unique_name("two").replace("-", "_"), MANY, tmp_path)
-    dying = invoicer(due, "dying", "tests.faults.dying_invoicer", random.choice(STEPS), "1")
+    dying = invoicer(due, "dying", random.choice(STEPS), random.randint(1, PASSINGS_MAX))
     both = [invoicer(due, "other")]
     try:
         with due.nobody_bills(waiting=2):
             both[0].process.pause()
-        time.sleep(random.uniform(*HEAD_START_SECONDS))
+        time.sleep(random.uniform(0, HEAD_START_SECONDS_MAX))
         both[0].process.resume()
         wait_for_death(dying)
         scenario.inject()
@@ -100,7 +100,7 @@ def test_invoicer_killed_at_every_step_in_turn_bills_each_subscription_once(
     due = make_due_site(site, unique_name("step").replace("-", "_"), FEW, tmp_path)
     *before_commit, committed = STEPS
     for step in (*fault_round.choose(fault_round.random, before_commit, short=1), committed):
-        wait_for_death(invoicer(due, step, "tests.faults.dying_invoicer", step, "1"))
+        wait_for_death(invoicer(due, step, step))
         scenario.inject()
     survivor = invoicer(due, "survivor")
     try:
