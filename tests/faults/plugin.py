@@ -28,6 +28,10 @@ from tests.faults.scenario import Scenario, as_table
 from tests.faults.seeds import SEED_VARIABLE, FaultRound, choose_rounds, choose_seed
 
 TABLE_WIDTH = 160
+SHORT_FORM = (
+    "faults: the short form, by the seed: one round of each scenario, at a part of the steps to die at (3 of a "
+    "worker's 7, 2 of an invoicer's 5), and one variant of some; `make faults` does all of them many times"
+)
 
 _seed = pytest.StashKey[int]()
 _rounds = pytest.StashKey[int]()
@@ -55,15 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_shortened] = []
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Print the seed of every run, and what its form leaves out."""
-    lines = [f"faults: {SEED_VARIABLE}={config.stash[_seed]}, rounds: {config.stash[_rounds]}"]
-    if _is_short(config):
-        lines.append(
-            "faults: the short form: one round, a part of the steps to die at, and one variant of some scenarios, "
-            "all by the seed; `make faults` does all of them, at many places"
-        )
-    return lines
+def pytest_report_header(config: pytest.Config) -> str:
+    """Print the seed of every run."""
+    return f"faults: {SEED_VARIABLE}={config.stash[_seed]}, rounds: {config.stash[_rounds]}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -97,8 +95,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    """Name what the short form leaves out."""
-    return [f"faults: left out by the short form: {name}" for name in config.stash[_shortened]]
+    """Say what the short form leaves out."""
+    if not config.stash[_planned] or not _is_short(config):
+        return []
+    left_out = [f"faults: left out: {name}" for name in config.stash[_shortened]]
+    return [SHORT_FORM, *left_out]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

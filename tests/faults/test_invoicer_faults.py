@@ -27,14 +27,14 @@ from tests.services.fixtures import unique_name
 from tests.services.millrace import EmbeddedInstance, Instance, MillraceProcess, millrace_environ
 from tests.services.ports import LOOPBACK, free_port
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.faults(rounds_max=10)
 
 MANY = 8 * SUBSCRIPTIONS_EACH * CUSTOMERS_TOGETHER
 """So many batches that two invoicers both have something to do for a while."""
 FEW = 2 * SUBSCRIPTIONS_EACH * CUSTOMERS_TOGETHER
 HEAD_START_SECONDS_MAX = 0.3
 """Of the one that dies, so that there is something left for it to die over."""
-PASSINGS_MAX = 3
+PASSINGS_MAX = 2
 CLOSE_SECONDS_MAX = 300
 
 
