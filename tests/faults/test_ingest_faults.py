@@ -128,7 +128,7 @@ def test_answer_lost_after_acceptance_retry_counts_once(
 
 
 @pytest.mark.cluster
-@pytest.mark.faults(one_of_its_variants=True)
+@pytest.mark.faults(rounds_max=10, one_of_its_variants=True)
 @pytest.mark.parametrize("step", STEPS)
 def test_ingest_killed_at_a_step_retry_counts_once(
     site: OutageSite,

@@ -68,6 +68,7 @@ def installation_of(due: DueSite, process: MillraceProcess) -> Installation:
 
 
 @pytest.mark.cluster
+@pytest.mark.faults(rounds_max=6)
 def test_two_invoicers_one_killed_bill_each_subscription_once(
     site: OutageSite, scenario: Scenario, fault_round: FaultRound, tmp_path: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_two_invoicers_one_killed_bill_each_subscription_once(
 
 
 @pytest.mark.cluster
+@pytest.mark.faults(rounds_max=5)
 def test_invoicer_killed_at_every_step_in_turn_bills_each_subscription_once(
     site: OutageSite, scenario: Scenario, fault_round: FaultRound, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def test_worker_killed_at_every_durable_step_in_turn_counts_once(
     assert_exactly_once(cluster, load, scenario)
 
 
+@pytest.mark.faults(rounds_max=10)
 def test_worker_killed_in_the_middle_of_its_insert_counts_once(
     cluster: Cluster,
     proxy: TcpProxy,
