@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 test: lint ## Check style and types, then run every test (ARGS="-k name" to choose)
 	$(VENV)/bin/python -m pytest $(ARGS)
 
-faults: setup ## Run the fault suite, 20 rounds of each scenario (ARGS="--fault-report docs/faults.md")
+faults: setup ## Run the fault suite, up to 20 rounds a scenario (ARGS="--fault-report docs/faults.md")
 	$(VENV)/bin/python -m pytest -m faults --fault-rounds 20 $(ARGS)
 
 lint: setup ## Check style and types

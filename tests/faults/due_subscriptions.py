@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, joinedload
 
 from aggregator.clickhouse import ClickHouse, connect_server, create_tables
@@ -27,6 +27,7 @@ from tests.aggregator.stream import Stream, at
 from tests.end_to_end import story
 from tests.end_to_end.outages.ledger import PRICE, UNITS
 from tests.end_to_end.outages.site import OutageSite
+from tests.faults.scenario import Scenario
 from tests.invoicer.billing.make_catalog import Catalog
 from tests.invoicer.fakes import FakeUsage
 from tests.services.millrace import API_KEY
@@ -38,6 +39,7 @@ DUE_AT = "2026-02-01T00:00:00Z"
 PLAN_CENTS = 12_000
 EVENTS_EACH = 3
 SUBSCRIPTIONS_EACH = 4
+_WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND relation = 'subscriptions'::regclass"
 
 
 def external_ids(count: int) -> list[str]:
@@ -81,11 +83,26 @@ class DueSite:
             )
             return list(session.scalars(wanted).unique())
 
-    def assert_billed_once(self) -> None:
+    @contextmanager
+    def nobody_bills(self, waiting: int) -> Iterator[None]:
+        """Let nobody read what is due; entered once so many wait for it, who then all begin when it is left."""
+        engine = open_engine(self.database_url)
+        try:
+            with engine.begin() as connection:
+                connection.execute(text("LOCK TABLE subscriptions IN ACCESS EXCLUSIVE MODE"))
+                story.wait_for(lambda: connection.scalar(text(_WAITING)) >= waiting, "invoicers at work")
+                yield
+        finally:
+            engine.dispose()
+
+    def assert_billed_once(self, scenario: Scenario) -> None:
         """One invoice each, over exactly what was used; no gap in the numbers of organization and customers."""
         invoices = self.invoices()
         billed = [(period.subscription.external_id, each) for each in invoices for period in each.billing_periods]
-        assert Counter(name for name, _ in billed) == Counter(external_ids(self.count))
+        copies, expected = Counter(name for name, _ in billed), Counter(external_ids(self.count))
+        missing, surplus = expected - copies, copies - expected
+        scenario.judge(invoices=self.count, lost=missing.total(), doubled=surplus.total())
+        assert copies == expected
         assert {name: each.total_amount_cents for name, each in billed} == expected_cents(self.count)
         assert {each.status for each in invoices} == {"finalized"}
         assert gapless([each.organization_sequential_id for each in invoices])

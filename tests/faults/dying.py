@@ -1,8 +1,11 @@
 """How a process of a test kills itself at a named step: SIGKILL, sent by its own hand, so that the step is exact.
 
-Nothing of this is in the product: a wrapper module puts a trigger around what the real process is made of.
+Nothing of this is in the product: a wrapper module puts a trigger around what the real process is made of, and
+nothing behind the moment of death runs, in no thread.
 """
 
+import functools
+import inspect
 import os
 import signal
 import threading
@@ -29,13 +32,27 @@ class Death:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, owner: type, method: str, *, before: str, after: str) -> None:
-        """Make the calls of a blocking method of `owner` pass a step before and one after."""
-        original: Callable[..., Any] = getattr(owner, method)
+        """Make the calls of a method of `owner`, blocking or not, pass a step before and one after."""
+        original = getattr(owner, method)
+        wrap = self._around_coroutine if inspect.iscoroutinefunction(original) else self._around_call
+        setattr(owner, method, wrap(original, before, after))
 
+    def _around_call(self, original: Callable[..., Any], before: str, after: str) -> Callable[..., Any]:
+        @functools.wraps(original)
         def watched(*arguments: Any, **named: Any) -> Any:
             self.pass_step(before)
             result = original(*arguments, **named)
             self.pass_step(after)
             return result
 
-        setattr(owner, method, watched)
+        return watched
+
+    def _around_coroutine(self, original: Callable[..., Any], before: str, after: str) -> Callable[..., Any]:
+        @functools.wraps(original)
+        async def watched(*arguments: Any, **named: Any) -> Any:
+            self.pass_step(before)
+            result = await original(*arguments, **named)
+            self.pass_step(after)
+            return result
+
+        return watched

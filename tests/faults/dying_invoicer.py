@@ -1,8 +1,9 @@
 """`python -m tests.faults.dying_invoicer STEP N [up]`: an invoicer, or all of Millrace, killed as it bills.
 
 Steps: `usage_read` (nothing is written), `invoice_written` and `numbered` (in a transaction that is open),
-`committing` (COMMIT is about to be sent), `committed` (nobody knows but the database). The triggers sit in the
-usage reader and in SQLAlchemy's events, which see what is written however it is written.
+`committing` (COMMIT is about to be sent), `committed` (nobody knows but the database), `never`. The triggers sit
+in the usage reader and in SQLAlchemy's events, which see what is written however it is written. Few customers are
+closed together, so that few subscriptions are enough for two invoicers, or for one that dies, to leave work over.
 """
 
 import sys
@@ -13,9 +14,12 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 
 from aggregator.usage import ClickHouseUsageReader
+from invoicer.jobs import due_jobs
 from tests.faults.dying import Death
 
 STEPS = ("usage_read", "invoice_written", "numbered", "committing", "committed")
+NEVER = "never"
+CUSTOMERS_TOGETHER = 3
 _NUMBER_COLUMN = "last_invoice_sequential_id="
 
 
@@ -46,6 +50,11 @@ def arm(death: Death) -> None:
     event.listen(Session, "after_commit", committed)
 
 
+def close_few_together() -> None:
+    """Make the batches of due jobs small."""
+    setattr(due_jobs, "TOGETHER_MAX", CUSTOMERS_TOGETHER)  # noqa: B010 - nobody else may change a constant
+
+
 def run(mode: list[str]) -> None:
     """The real entry point of the mode, with the arguments that are left."""
     if mode:
@@ -61,4 +70,5 @@ def run(mode: list[str]) -> None:
 
 if __name__ == "__main__":
     arm(Death(sys.argv[1], int(sys.argv[2])))
+    close_few_together()
     run(sys.argv[3:])

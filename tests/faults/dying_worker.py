@@ -1,20 +1,7 @@
-"""`python -m tests.faults.dying_worker STEP PASSING`: the real worker, which dies at a durable step.
+"""`python -m tests.faults.dying_worker STEP N`: the real worker, killed at the Nth passing of a durable step."""
 
-The product has no hooks for this. What the worker works with is wrapped from outside, and at the given passing of
-the step the process sends SIGKILL to itself: nothing behind that point runs, in no thread.
-"""
-
-from __future__ import annotations
-
-import functools
-import inspect
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
 
 import aiokafka
 
@@ -22,6 +9,7 @@ from aggregator.__main__ import main
 from aggregator.event_store import EventStore
 from aggregator.index import DedupIndex
 from aggregator.record_counter import RecordCounter
+from tests.faults.dying import Death
 
 
 class Step(StrEnum):
@@ -43,65 +31,14 @@ class Step(StrEnum):
     """The broker has the committed offsets."""
 
 
-_PLACES: dict[Step, tuple[type, str, bool]] = {
-    Step.GATHERED: (RecordCounter, "count", False),
-    Step.BEFORE_INSERT: (EventStore, "insert", False),
-    Step.INSERTED: (EventStore, "insert", True),
-    Step.INDEXED: (DedupIndex, "add", True),
-    Step.COUNTED: (RecordCounter, "count", True),
-    Step.BEFORE_COMMIT: (aiokafka.AIOKafkaConsumer, "commit", False),
-    Step.COMMITTED: (aiokafka.AIOKafkaConsumer, "commit", True),
-}
-"""Class, method, and whether the moment lies behind it."""
-
-
-class Trigger:
-    """Counts passings, from any thread, and kills the process at the chosen one."""
-
-    def __init__(self, passing: int) -> None:
-        self._left = passing
-        self._lock = threading.Lock()
-
-    def pass_by(self) -> None:
-        with self._lock:
-            self._left -= 1
-            if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-
-def install(step: Step, passing: int) -> None:
-    """Wrap the method that the step lies before or behind; `passing` counts from 1."""
-    owner, name, is_behind = _PLACES[step]
-    wrap = _wrapped_coroutine if inspect.iscoroutinefunction(getattr(owner, name)) else _wrapped
-    setattr(owner, name, wrap(getattr(owner, name), Trigger(passing), is_behind=is_behind))
-
-
-def _wrapped(method: Callable[..., Any], trigger: Trigger, *, is_behind: bool) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def passing(*args: Any, **kwargs: Any) -> Any:
-        if not is_behind:
-            trigger.pass_by()
-        result = method(*args, **kwargs)
-        if is_behind:
-            trigger.pass_by()
-        return result
-
-    return passing
-
-
-def _wrapped_coroutine(method: Callable[..., Any], trigger: Trigger, *, is_behind: bool) -> Callable[..., Any]:
-    @functools.wraps(method)
-    async def passing(*args: Any, **kwargs: Any) -> Any:
-        if not is_behind:
-            trigger.pass_by()
-        result = await method(*args, **kwargs)
-        if is_behind:
-            trigger.pass_by()
-        return result
-
-    return passing
+def arm(death: Death) -> None:
+    """Put the trigger around what the worker works with."""
+    death.around(RecordCounter, "count", before=Step.GATHERED, after=Step.COUNTED)
+    death.around(EventStore, "insert", before=Step.BEFORE_INSERT, after=Step.INSERTED)
+    death.around(DedupIndex, "add", before="indexing", after=Step.INDEXED)
+    death.around(aiokafka.AIOKafkaConsumer, "commit", before=Step.BEFORE_COMMIT, after=Step.COMMITTED)
 
 
 if __name__ == "__main__":
-    install(Step(sys.argv[1]), int(sys.argv[2]))
+    arm(Death(Step(sys.argv[1]), int(sys.argv[2])))
     main()

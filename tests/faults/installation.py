@@ -21,8 +21,8 @@ from tests.services.millrace import ClusterInstance, EmbeddedInstance, Instance
 from tests.services.ports import LOOPBACK
 from tests.services.proxy import TcpProxy
 
-REMADE = frozenset({"id", "created_at", "updated_at"})
-"""Columns of a fee that are new whenever its draft is refreshed; what they say stays."""
+REMADE = frozenset({"id", "created_at", "updated_at", "usage_read_at"})
+"""Columns that are new whenever a draft is refreshed; what the others say stays."""
 BILLED = ("customers", "fees", "invoices", "organizations", "subscriptions")
 """The tables of what is billed; those that refer to a fee or an invoice belong to them."""
 Snapshot = Mapping[str, list[str]]

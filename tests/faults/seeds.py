@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import Random, SystemRandom
+from typing import TypeVar
 
 SEED_VARIABLE = "MILLRACE_FAULT_SEED"
 ROUNDS_VARIABLE = "MILLRACE_FAULT_ROUNDS"
+FULL_ROUNDS = 20
+"""What `make faults` asks for."""
 _SEEDS = 2**32
+_Choice = TypeVar("_Choice")
 
 
 @dataclass(frozen=True)
 class FaultRound:
     """One repetition of a scenario; `number` counts from 0.
 
-    Its random numbers depend on the seed, the scenario and the number alone, so a round repeats by itself.
+    Its random numbers depend on the seed, the scenario and the number alone, so a round repeats by itself. The
+    short form, where each scenario has one round, does a part of what a round of any other run does.
     """
 
     seed: int
     scenario: str
     number: int
+    is_short: bool = False
 
     @property
     def random(self) -> Random:
         """A generator at its beginning; ask once a test."""
         return Random(f"{self.seed}/{self.scenario}/{self.number}")
+
+    def choose(self, random: Random, places: Iterable[_Choice], *, short: int) -> list[_Choice]:
+        """The places of this round in a random order: all of them, or `short` of them in the short form."""
+        known = list(places)
+        return random.sample(known, short if self.is_short else len(known))
 
     @property
     def hypothesis_seed(self) -> int:

@@ -17,7 +17,7 @@ from tests.services.proxy import ProxyMode
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
-AWAY_SECONDS = (10, 60)
+AWAY_SECONDS = (3, 60)
 """The short form, and the requirement's minute, past which the worker has given up and was started again."""
 SLOW_SECONDS = 3.0
 
@@ -66,6 +66,7 @@ def test_slow_inserts_count_once(
     close_books(installed, scenario, books)
 
 
+@pytest.mark.faults(rounds_max=10)
 def test_insert_applied_and_its_answer_cut_any_number_of_times_counts_once(
     site: OutageSite, installed: Installation, books: Ledger, scenario: Scenario, fault_round: FaultRound
 ) -> None:
@@ -84,6 +85,7 @@ def test_insert_applied_and_its_answer_cut_any_number_of_times_counts_once(
     close_books(installed, scenario, books)
 
 
+@pytest.mark.faults(rounds_max=10, one_of_its_variants=True)
 @pytest.mark.parametrize("share", ["any", "all"])
 def test_connection_cut_inside_an_insert_counts_once(
     site: OutageSite,

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 
 @pytest.mark.parametrize("how", ["frozen", "killed"])
-@pytest.mark.faults(rounds_max=3)
+@pytest.mark.faults(rounds_max=3, one_of_its_variants=True)
 def test_period_end_without_aggregator_is_billed_later_and_right(
     site: OutageSite, installed: Installation, scenario: Scenario, fault_round: FaultRound, how: str
 ) -> None:

@@ -17,11 +17,12 @@ from tests.end_to_end.outages.ledger import open_ledger
 from tests.faults.books import assert_jobs_change_nothing, close_books
 from tests.faults.installation import Installation
 from tests.faults.installations import BOTH_MODES
+from tests.faults.oracle import read_stored
 from tests.faults.scenario import Scenario
 from tests.faults.seeds import FaultRound
 from tests.services.millrace import Instance
 
-pytestmark = [pytest.mark.faults, BOTH_MODES]
+pytestmark = [pytest.mark.faults(one_of_its_variants=True), BOTH_MODES]
 
 REPEATS = 1_000
 CLIENTS = 64
@@ -33,7 +34,7 @@ def name() -> str:
     return f"identity-{uuid.uuid4().hex[:12]}"
 
 
-@pytest.mark.faults(rounds_max=3)
+@pytest.mark.faults(rounds_max=3, one_of_its_variants=True)
 def test_one_id_sent_a_thousand_times_counts_once(
     installation: Installation, scenario: Scenario, fault_round: FaultRound, name: str
 ) -> None:
@@ -76,7 +77,7 @@ def test_one_id_with_another_content_counts_as_it_was_first(
 
 
 def test_one_id_of_two_subscriptions_and_two_organizations_counts_in_each(
-    installation: Installation, name: str
+    installation: Installation, scenario: Scenario, name: str
 ) -> None:
     """Same ids, same names: four events, each worth something else, and every owner sees his own."""
     mine, other = installation.instance, second_organization(installation)
@@ -95,6 +96,10 @@ def test_one_id_of_two_subscriptions_and_two_organizations_counts_in_each(
             story.send(instance, [sent])
     for (instance, subscription), units in expected.items():
         story.wait_for_units(instance, subscription, subscription, {name: units})
+    with installation.store() as store:
+        rows = len(read_stored(store, (name, f"{name}-b")))
+    scenario.judge(accepted=4, duplicates=8, lost=max(0, 4 - rows), doubled=max(0, rows - 4))
+    assert rows == 4
     assert_jobs_change_nothing(installation)
     other.close()
 

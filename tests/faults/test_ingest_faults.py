@@ -103,6 +103,7 @@ def test_broker_keeps_an_event_and_cannot_say_so_retry_counts_once(
 
 
 @BOTH_MODES
+@pytest.mark.faults(rounds_max=5, one_of_its_variants=True)
 def test_answer_lost_after_acceptance_retry_counts_once(
     installation: Installation, scenario: Scenario, fault_round: FaultRound
 ) -> None:
@@ -127,6 +128,7 @@ def test_answer_lost_after_acceptance_retry_counts_once(
 
 
 @pytest.mark.cluster
+@pytest.mark.faults(rounds_max=10, one_of_its_variants=True)
 @pytest.mark.parametrize("step", STEPS)
 def test_ingest_killed_at_a_step_retry_counts_once(
     site: OutageSite,
@@ -153,7 +155,6 @@ def test_ingest_killed_at_a_step_retry_counts_once(
     close_books(installed, scenario, survivor)
 
 
-@pytest.mark.faults(rounds_max=20)
 def test_embedded_process_killed_at_any_moment_keeps_what_it_acknowledged(
     tmp_path: Path, scenario: Scenario, fault_round: FaultRound
 ) -> None:

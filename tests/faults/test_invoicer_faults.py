@@ -2,22 +2,24 @@
 
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end import story
-from tests.end_to_end.outages.site import OutageSite, Supervisor
+from tests.end_to_end.outages.site import OutageSite
 from tests.faults.books import assert_jobs_change_nothing
 from tests.faults.due_subscriptions import (
     DUE_AT,
+    SUBSCRIPTIONS_EACH,
     USED_AT,
     DueSite,
     enter_catalog,
     events_of,
     make_due_site,
 )
-from tests.faults.dying_invoicer import STEPS
+from tests.faults.dying_invoicer import CUSTOMERS_TOGETHER, NEVER, STEPS
 from tests.faults.installation import Installation, embedded_installation
 from tests.faults.scenario import Scenario
 from tests.faults.seeds import FaultRound
@@ -25,19 +27,22 @@ from tests.services.fixtures import unique_name
 from tests.services.millrace import EmbeddedInstance, Instance, MillraceProcess, millrace_environ
 from tests.services.ports import LOOPBACK, free_port
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.faults(rounds_max=10)
 
-SUBSCRIPTIONS = (100, 1_000)
-"""In the first round and in the others."""
-FEW = 24
+MANY = 8 * SUBSCRIPTIONS_EACH * CUSTOMERS_TOGETHER
+"""So many batches that two invoicers both have something to do for a while."""
+FEW = 2 * SUBSCRIPTIONS_EACH * CUSTOMERS_TOGETHER
+HEAD_START_SECONDS_MAX = 0.3
+"""Of the one that dies, so that there is something left for it to die over."""
+PASSINGS_MAX = 2
 CLOSE_SECONDS_MAX = 300
 
 
-def invoicer(due: DueSite, name: str, module: str = "invoicer", *arguments: str) -> MillraceProcess:
+def invoicer(due: DueSite, name: str, dies_at: str = NEVER, passings: int = 1) -> MillraceProcess:
     """An invoicer of its own process on those stores, started; it does what is due without being asked."""
     port = free_port()
     url = f"http://{LOOPBACK}:{port}/health"
-    command = [sys.executable, "-m", module, *arguments]
+    command = [sys.executable, "-m", "tests.faults.dying_invoicer", dies_at, str(passings)]
     process = MillraceProcess(command, due.settings | {"port": port}, url, due.folder / f"{name}.log")
     process.start(wait=False)
     return process
@@ -63,41 +68,46 @@ def installation_of(due: DueSite, process: MillraceProcess) -> Installation:
 
 
 @pytest.mark.cluster
+@pytest.mark.faults(rounds_max=6)
 def test_two_invoicers_one_killed_bill_each_subscription_once(
     site: OutageSite, scenario: Scenario, fault_round: FaultRound, tmp_path: Path
 ) -> None:
-    """Both close the same periods; one dies at a random moment and is started again."""
-    count = SUBSCRIPTIONS[min(fault_round.number, 1)]
-    due = make_due_site(site, unique_name("two").replace("-", "_"), count, tmp_path)
-    dies_at = fault_round.random.randrange(1, count)
-    both = [invoicer(due, f"invoicer-{number}") for number in range(2)]
+    """Both close the same periods at the same time; one dies in the middle of it and is started again."""
+    random = fault_round.random
+    due = make_due_site(site, unique_name("two").replace("-", "_"), MANY, tmp_path)
+    dying = invoicer(due, "dying", random.choice(STEPS), random.randint(1, PASSINGS_MAX))
+    both = [invoicer(due, "other")]
     try:
-        with Supervisor(*both):
-            wait_for_invoices(due, dies_at)
-            fault_round.random.choice(both).process.kill()
-            scenario.inject()
-            wait_for_invoices(due, count)
-        due.assert_billed_once()
+        with due.nobody_bills(waiting=2):
+            both[0].process.pause()
+        time.sleep(random.uniform(0, HEAD_START_SECONDS_MAX))
+        both[0].process.resume()
+        wait_for_death(dying)
+        scenario.inject()
+        both.append(invoicer(due, "again"))
+        wait_for_invoices(due, MANY)
+        due.assert_billed_once(scenario)
         assert_jobs_change_nothing(installation_of(due, both[0]))
     finally:
-        for each in both:
+        for each in (dying, *both):
             each.stop()
 
 
 @pytest.mark.cluster
+@pytest.mark.faults(rounds_max=5)
 def test_invoicer_killed_at_every_step_in_turn_bills_each_subscription_once(
     site: OutageSite, scenario: Scenario, fault_round: FaultRound, tmp_path: Path
 ) -> None:
     """One after the other dies where a crash would matter most; the last one lives and finds what is left."""
     due = make_due_site(site, unique_name("step").replace("-", "_"), FEW, tmp_path)
     *before_commit, committed = STEPS
-    for step in (*fault_round.random.sample(before_commit, len(before_commit)), committed):
-        wait_for_death(invoicer(due, step, "tests.faults.dying_invoicer", step, "1"))
+    for step in (*fault_round.choose(fault_round.random, before_commit, short=1), committed):
+        wait_for_death(invoicer(due, step, step))
         scenario.inject()
     survivor = invoicer(due, "survivor")
     try:
         wait_for_invoices(due, FEW)
-        due.assert_billed_once()
+        due.assert_billed_once(scenario)
         assert_jobs_change_nothing(installation_of(due, survivor))
     finally:
         survivor.stop()
@@ -118,7 +128,7 @@ def test_embedded_process_killed_while_it_bills_bills_each_subscription_once(
     scenario.inject()
     with instance:
         wait_for_invoices(due, FEW)
-        due.assert_billed_once()
+        due.assert_billed_once(scenario)
         assert_jobs_change_nothing(embedded_installation(instance))
 
 

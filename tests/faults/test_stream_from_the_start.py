@@ -15,7 +15,7 @@ from tests.faults.scenario import Scenario
 from tests.faults.seeds import FaultRound
 from tests.faults.stream import assert_exactly_once, count_doubled, wait_until_drained
 
-pytestmark = [pytest.mark.cluster, pytest.mark.faults]
+pytestmark = [pytest.mark.cluster, pytest.mark.faults(rounds_max=4)]
 
 PACKS = 150
 ANSWER_SECONDS_MAX = 20

@@ -11,7 +11,7 @@ from tests.faults.scenario import Scenario
 from tests.faults.seeds import FaultRound
 from tests.faults.stream import assert_exactly_once, count_doubled
 
-pytestmark = [pytest.mark.cluster, pytest.mark.faults]
+pytestmark = [pytest.mark.cluster, pytest.mark.faults(rounds_max=6)]
 
 PAUSE_SECONDS_MAX = 1.0
 """Between two changes: in the middle of a rebalance, or after it."""

@@ -97,6 +97,7 @@ def ledger(haunted: Haunted, fault_round: FaultRound) -> Iterator[Ledger]:
         worker.stop()
 
 
+@pytest.mark.faults(rounds_max=10)
 def test_zombie_inserts_what_its_heir_counted_and_is_billed_once(
     haunted: Haunted, ledger: Ledger, fault_round: FaultRound, scenario: Scenario
 ) -> None:
@@ -134,6 +135,7 @@ def test_zombie_inserts_what_its_heir_counted_and_is_billed_once(
     assert_billed_once(haunted, ledger, scenario)
 
 
+@pytest.mark.faults(rounds_max=6)
 def test_worker_frozen_at_a_random_moment_is_billed_once(
     haunted: Haunted, ledger: Ledger, fault_round: FaultRound, scenario: Scenario
 ) -> None:

@@ -10,7 +10,7 @@ from tests.end_to_end.outages.site import OutageSite, Supervisor
 from tests.faults.scenario import Scenario
 from tests.faults.seeds import FaultRound
 
-pytestmark = [pytest.mark.cluster, pytest.mark.faults]
+pytestmark = [pytest.mark.cluster, pytest.mark.faults(rounds_max=5)]
 
 AWAY_SECONDS_MAX = 2.0
 
