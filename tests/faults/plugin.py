@@ -29,7 +29,7 @@ from tests.faults.seeds import SEED_VARIABLE, FaultRound, choose_rounds, choose_
 
 TABLE_WIDTH = 160
 SHORT_FORM = (
-    "faults: the short form, by the seed: one round of each scenario, at a part of the steps to die at (3 of a "
+    "faults: the short form, by the seed: one round of each scenario, at a part of the steps to die at (2 of a "
     "worker's 7, 2 of an invoicer's 5), and one variant of some; `make faults` does all of them many times"
 )
 

@@ -39,7 +39,7 @@ def test_worker_killed_at_every_durable_step_in_turn_counts_once(
     """Each worker dies at another step, at a random passing, in a random order; the next one finds its work."""
     random = fault_round.random
     with load:
-        for step in fault_round.choose(random, Step, short=3):
+        for step in fault_round.choose(random, Step, short=2):
             die_at(cluster, step, random)
             scenario.inject()
             assert count_doubled(cluster) == 0, f"a kill at {step} left an event twice"
@@ -57,7 +57,7 @@ def test_worker_killed_in_the_middle_of_its_insert_counts_once(
 ) -> None:
     """A part of the request arrived, or all of it and nobody heard the answer; also with the index gone."""
     random = fault_round.random
-    shares = [random.random(), 1.0]
+    shares = fault_round.choose(random, [random.random(), 1.0], short=1)
     with load:
         for share in shares:
             proxy.hold(INSERT_OF_EVENTS, share)
