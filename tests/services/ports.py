@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import time
 from contextlib import ExitStack
 
 LOOPBACK = "127.0.0.1"
 PROBE_SECONDS = 0.05
+FIRST_PORT, END_PORT = 12_000, 32_000
+"""Below the ports that systems give to outgoing connections. Of those, one chosen now may be the local end of
+somebody's connection a moment later; who knocks at it until its server comes may even be connected to himself.
+"""
+ATTEMPTS_MAX = 1_000
 
 
 def free_ports(count: int) -> tuple[int, ...]:
@@ -17,10 +23,18 @@ def free_ports(count: int) -> tuple[int, ...]:
     one before it is bound: a server that cannot bind says so in its log.
     """
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return tuple(each.getsockname()[1] for each in sockets)
+        return tuple(_bind_any(held.enter_context(socket.socket())) for _ in range(count))
+
+
+def _bind_any(unbound: socket.socket) -> int:
+    for _ in range(ATTEMPTS_MAX):
+        port = random.SystemRandom().randrange(FIRST_PORT, END_PORT)  # whatever seed a test has set
+        try:
+            unbound.bind((LOOPBACK, port))
+        except OSError:
+            continue
+        return port
+    raise OSError(f"no free port in {ATTEMPTS_MAX} attempts")
 
 
 def free_port() -> int:
