@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from aggregator.clickhouse import SUBSCRIPTIONS_MAX, ClickHouse
+from aggregator.clickhouse import ClickHouse
 from aggregator.event_log import PLACE_COLUMNS, placed_event
-from aggregator.reconciliation_sql import NOW
+from aggregator.reconciliation_sql import IN_WINDOW, NEXT_SUBSCRIPTIONS, NOW
 from schemas.clickhouse import EVENTS_TABLE
 from schemas.period import TimeRange
 from schemas.usage import ArrivedEvent, PlacedEvent, StoredSpan
@@ -13,19 +13,11 @@ from schemas.usage import ArrivedEvent, PlacedEvent, StoredSpan
 IDS_MAX = 1_000
 """Ids of one query: they travel in its address, 36 characters each."""
 
-# Spelt out and grouped in the table's order, as the reconciler's question is, so that it ends with its limit.
 _SPANS = f"""
 SELECT organization_id, external_subscription_id, min(timestamp), max(timestamp)
 FROM {EVENTS_TABLE}
-WHERE inserted_at >= {{since:DateTime64(6, 'UTC')}} AND inserted_at < {{until:DateTime64(6, 'UTC')}}
-    AND organization_id >= {{after_organization:String}}
-    AND (
-        organization_id > {{after_organization:String}} OR external_subscription_id > {{after_subscription:String}}
-    )
-GROUP BY organization_id, external_subscription_id
-ORDER BY organization_id, external_subscription_id
-LIMIT {SUBSCRIPTIONS_MAX}
-SETTINGS optimize_aggregation_in_order = 1"""
+WHERE {IN_WINDOW}
+    {NEXT_SUBSCRIPTIONS}"""
 
 _SUBJECT = "organization_id = {organization:String} AND external_subscription_id = {subscription:String}"
 

@@ -24,7 +24,20 @@ REBUILDS_PROJECTION = f"ALTER TABLE {EVENTS_TABLE} MODIFY SETTING lightweight_mu
 """For tables made before it was in their definition; without it ClickHouse refuses to remove single rows."""
 
 _IN_CHUNK = "(organization_id, external_subscription_id) IN {subscriptions:Array(Tuple(String, String))}"
-_IN_WINDOW = "inserted_at >= {since:DateTime64(6, 'UTC')} AND inserted_at < {until:DateTime64(6, 'UTC')}"
+IN_WINDOW = "inserted_at >= {since:DateTime64(6, 'UTC')} AND inserted_at < {until:DateTime64(6, 'UTC')}"
+NEXT_SUBSCRIPTIONS = f"""AND organization_id >= {{after_organization:String}}
+    AND (
+        organization_id > {{after_organization:String}} OR external_subscription_id > {{after_subscription:String}}
+    )
+GROUP BY organization_id, external_subscription_id
+ORDER BY organization_id, external_subscription_id
+LIMIT {SUBSCRIPTIONS_MAX}
+SETTINGS optimize_aggregation_in_order = 1"""
+"""The end of a question that goes through the subscriptions in key order, a page at a time.
+
+Spelt out and grouped in the table's order, so that it begins behind the last one and ends with its limit: 14 ms of
+seven million rows, where a comparison of tuples takes 100 ms.
+"""
 _FIRST_ACCEPTED = "ingested_at, kafka_partition, kafka_offset, kafka_line, inserted_at, _part, _part_offset"
 """The order of the rows of an event; the first stays. The place decides where one insert was applied twice."""
 
@@ -54,24 +67,13 @@ class StoredRow:
 
 
 def touched_query(*, of_organization: bool) -> str:
-    """The next subscriptions with rows stored in the window, in key order: how many rows, and in which months.
-
-    Spelt out and grouped in the table's order, so that it begins behind the last one and ends with its limit:
-    14 ms of seven million rows, where a comparison of tuples takes 100 ms.
-    """
+    """The next subscriptions with rows stored in the window, in key order: how many rows, and in which months."""
     narrow = "organization_id = {organization:String} AND " if of_organization else ""
     return f"""
 SELECT organization_id, external_subscription_id, count(), groupUniqArray(toYYYYMM(timestamp))
 FROM {EVENTS_TABLE}
-WHERE {narrow}{_IN_WINDOW}
-    AND organization_id >= {{after_organization:String}}
-    AND (
-        organization_id > {{after_organization:String}} OR external_subscription_id > {{after_subscription:String}}
-    )
-GROUP BY organization_id, external_subscription_id
-ORDER BY organization_id, external_subscription_id
-LIMIT {SUBSCRIPTIONS_MAX}
-SETTINGS optimize_aggregation_in_order = 1"""
+WHERE {narrow}{IN_WINDOW}
+    {NEXT_SUBSCRIPTIONS}"""
 
 
 def surplus_query(*, in_window: bool) -> str:
@@ -81,7 +83,7 @@ def surplus_query(*, in_window: bool) -> str:
     content may have been stored there.
     """
     narrow = (
-        f"AND event_id IN (SELECT event_id FROM {EVENTS_TABLE} WHERE {_IN_CHUNK} AND {_IN_WINDOW})"
+        f"AND event_id IN (SELECT event_id FROM {EVENTS_TABLE} WHERE {_IN_CHUNK} AND {IN_WINDOW})"
         if in_window
         else ""
     )
