@@ -8,7 +8,7 @@ from invoicer.db.credit_notes import CreditNote, CreditNoteAppliedTax, CreditNot
 from invoicer.db.customers import Customer, CustomerMetadata
 from invoicer.db.fees import Fee, FeeAppliedTax
 from invoicer.db.invoices import BillingPeriod, Invoice, InvoiceAppliedTax, InvoiceMetadata
-from invoicer.db.late_events import LateAdjustment, LateEvent, LateEventMark
+from invoicer.db.late_events import LATE_EVENT_MARK_ID, LateAdjustment, LateEvent, LateEventMark
 from invoicer.db.metrics import BillableMetric
 from invoicer.db.organizations import ApiKey, CatalogSnapshotRow, Organization
 from invoicer.db.plans import Charge, ChargeFilter, Plan
@@ -16,6 +16,7 @@ from invoicer.db.subscriptions import Subscription
 from invoicer.db.taxes import Tax
 
 __all__ = [
+    "LATE_EVENT_MARK_ID",
     "ApiKey",
     "Base",
     "BillableMetric",

@@ -1,11 +1,11 @@
 """Events that came after the invoice of their period, and what they changed."""
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import Connection, ForeignKey, Index, String, Table, UniqueConstraint, event, insert
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from invoicer.db.base import Base, Identified
@@ -85,9 +85,21 @@ class LateEvent(Identified, Base):
 
 
 class LateEventMark(Base):
-    """The one row that says up to when, on the usage store's clock, what was stored has been looked at."""
+    """The one row that says up to when, on the usage store's clock, what was stored has been looked at.
+
+    It comes with its table, so that invoicers which look for the first time at once only ever update it.
+    """
 
     __tablename__ = "late_event_mark"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     looked_until: Mapped[datetime]
+
+
+LATE_EVENT_MARK_ID = 1
+
+
+@event.listens_for(LateEventMark.__table__, "after_create")
+def _insert_mark(table: Table, connection: Connection, **_: object) -> None:
+    """A database made without the migrations; theirs (0003) inserts the same row."""
+    connection.execute(insert(table).values(id=LATE_EVENT_MARK_ID, looked_until=datetime(1970, 1, 1, tzinfo=UTC)))

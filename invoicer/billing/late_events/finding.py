@@ -16,14 +16,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from invoicer.billing.finalization import lock_customer
 from invoicer.billing.late_events.policy import LateEventPolicy, LateEventStatus
 from invoicer.billing.late_events.work import select_final_periods
 from invoicer.context import Context
-from invoicer.db import BillingPeriod, Invoice, LateEvent, LateEventMark, Organization, Subscription
+from invoicer.db import (
+    LATE_EVENT_MARK_ID,
+    BillingPeriod,
+    Invoice,
+    LateEvent,
+    LateEventMark,
+    Organization,
+    Subscription,
+)
 from invoicer.db.session import transaction
 from schemas.errors import InvariantViolation
 from schemas.period import TimeRange
@@ -37,7 +45,6 @@ EVENTS_MAX = 5_000
 """Late events read and recorded at once."""
 PERIODS_MAX = 500
 """Periods of a full search that are counted together."""
-_MARK = 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE_ALL = ("", "")
 
@@ -50,8 +57,8 @@ def look_for_late_events(context: Context) -> int:
     """
     until = context.stored.now()
     with transaction(context.sessions, reads_only=True) as session:
-        mark = session.get(LateEventMark, _MARK)
-    since = _EPOCH if mark is None else max(_EPOCH, mark.looked_until - OVERLAP)
+        looked_until = session.get_one(LateEventMark, LATE_EVENT_MARK_ID).looked_until
+    since = max(_EPOCH, looked_until - OVERLAP)
     found = sum(_find(context, periods) for periods in _touched(context, since, until))
     with transaction(context.sessions) as session:
         _move_mark(session, until)
@@ -232,9 +239,5 @@ class _Surroundings:
 
 
 def _move_mark(session: Session, until: datetime) -> None:
-    """Forward only: another invoicer may have looked further meanwhile."""
-    mark = session.get(LateEventMark, _MARK, with_for_update=True)
-    if mark is None:
-        session.add(LateEventMark(id=_MARK, looked_until=until))
-    else:
-        mark.looked_until = max(mark.looked_until, until)
+    """Forward only, in one statement: another invoicer may have looked further meanwhile."""
+    session.execute(update(LateEventMark).where(LateEventMark.looked_until < until).values(looked_until=until))

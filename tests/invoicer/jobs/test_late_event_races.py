@@ -9,12 +9,12 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select
 
-from invoicer.billing.late_events import invoicing, settling
+from invoicer.billing.late_events import finding, invoicing, settling
 from invoicer.billing.late_events.finding import find_all_late_events, look_for_late_events
 from invoicer.billing.late_events.policy import LateEventPolicy
 from invoicer.billing.late_events.pricing import price_late
 from invoicer.billing.late_events.settling import settle_late_events
-from invoicer.db import LateAdjustment, LateEvent, Organization
+from invoicer.db import LateAdjustment, LateEvent, LateEventMark, Organization
 from invoicer.db.migrate import upgrade
 from invoicer.db.session import open_engine, session_factory, transaction
 from invoicer.jobs.due_jobs import run_due
@@ -132,6 +132,26 @@ def test_late_events_are_recorded_once_however_often_they_are_looked_for(billed:
     assert find_all_late_events(billed.context, billed.organization.id) == 0
     assert {row.status for row in late_rows(billed)} == {"pending"}
     assert len(late_rows(billed)) == 5
+
+
+def test_looks_that_overlap_move_the_mark_forward_only(
+    billed: Scenario, stored: FakeArrivals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An invoicer that began to look earlier, and ends later, does not take the other one's mark back."""
+    began_at = stored.clock
+    others = iter([True])
+
+    def slow(*arguments: object) -> object:
+        if next(others, False):
+            stored.clock += timedelta(hours=1)
+            look_for_late_events(billed.context)
+        return touched(*arguments)  # type: ignore[arg-type]
+
+    touched = finding._touched
+    monkeypatch.setattr(finding, "_touched", slow)
+    look_for_late_events(billed.context)
+    with transaction(billed.context.sessions, reads_only=True) as session:
+        assert session.scalars(select(LateEventMark.looked_until)).all() == [began_at + timedelta(hours=1)]
 
 
 def test_full_search_finds_what_no_look_has_seen(billed: Scenario, stored: FakeArrivals) -> None:
