@@ -4,7 +4,7 @@ What Faust does that matters here, and what is done about it:
 
 * It acknowledges a message that its stream skips while partitions change hands, although nobody worked on it, and
   then commits it. `HeldTopic` keeps one reference on every message, so only `_count_batches` can let one go.
-* It acknowledges what an agent fails on. Nothing fails in the agent: it only gathers. Decoding and counting are
+* It acknowledges what an agent fails on. Nothing fails in the agent: it only gathers. Preparing and counting are
   tasks of their own, and when one fails the process ends at once, so that the offsets are read again.
 * It buffers by messages, and a message is a pack of up to a megabyte. Both its buffers are set small.
 """
@@ -22,9 +22,9 @@ from faust.types import EventT, StreamT
 from faust.types.tuples import Message
 
 from aggregator.dead_letter_limits import TooManyDeadLetters
-from aggregator.decode import FUTURE_US_MAX, OLDEST_TIMESTAMP_US, Decoded, Record, decode_records
+from aggregator.decode import FUTURE_US_MAX, OLDEST_TIMESTAMP_US, Record
 from aggregator.gathering import Gatherer
-from aggregator.record_counter import RecordCounter
+from aggregator.record_counter import PreparedRecords, RecordCounter
 from aggregator.status import StatusServer, WorkerState
 from schemas.settings import Settings
 from schemas.time_text import to_microseconds
@@ -35,7 +35,8 @@ POLLED_RECORDS_MAX = 200
 HEARTBEATS_PER_SESSION = 5
 COMMIT_SECONDS = 0.5
 """How far the committed offsets, which billing waits for, may lag behind the inserts."""
-DECODED_BATCHES_MAX = 1
+PREPARED_BATCHES_MAX = 1
+"""Batches that wait for their turn, beside the one being prepared and the one being counted."""
 EXIT_FAILURE = 1
 LAST_WORDS_SECONDS = 2.0
 """How long `/health` tells of too many dead letters before the process ends, for a probe to see it."""
@@ -44,12 +45,11 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _DecodedBatch:
-    """Records of the stream, the Faust events they came with, and what they decode to."""
+class _PreparedBatch:
+    """Prepared records, and the Faust events they came with."""
 
     events: Sequence[EventT]
-    records: Sequence[Record]
-    decoded: Decoded
+    prepared: PreparedRecords
 
 
 class HeldTopic(faust.Topic):  # type: ignore[misc]  # the driver is untyped
@@ -83,9 +83,9 @@ class AggregatorWorker:
         self._gatherer: Gatherer[EventT] = Gatherer(
             events_max=self._settings.flush_events_max, seconds_max=self._settings.flush_seconds_max
         )
-        self._decoded: asyncio.Queue[_DecodedBatch] = asyncio.Queue(DECODED_BATCHES_MAX)
+        self._prepared: asyncio.Queue[_PreparedBatch] = asyncio.Queue(PREPARED_BATCHES_MAX)
         tasks = [
-            loop.create_task(self._end_on_failure(step())) for step in (self._decode_batches, self._count_batches)
+            loop.create_task(self._end_on_failure(step())) for step in (self._prepare_batches, self._count_batches)
         ]
         worker = self.app.Worker(loop=loop, loglevel="WARNING", quiet=True, redirect_stdouts=False)
         try:
@@ -129,19 +129,19 @@ class AggregatorWorker:
             value = event.message.value or b""
             await self._gatherer.add(event, events=value.count(b"\n") + 1, size_bytes=len(value))
 
-    async def _decode_batches(self) -> None:
-        """Decode the next batch in a thread while ClickHouse works on the one before."""
+    async def _prepare_batches(self) -> None:
+        """Prepare the next batch in a thread while ClickHouse works on the one before."""
         while True:
             events = await self._gatherer.take()
             records = [_record(event.message) for event in events]
-            decoded = await asyncio.to_thread(decode_records, records)
-            await self._decoded.put(_DecodedBatch(events, records, decoded))
+            prepared = await asyncio.to_thread(self._counter.prepare, records)
+            await self._prepared.put(_PreparedBatch(events, prepared))
 
     async def _count_batches(self) -> None:
         """Count one batch after the other in a thread, and acknowledge it."""
         while True:
-            batch = await self._decoded.get()
-            await asyncio.to_thread(self._counter.count, batch.records, batch.decoded)
+            batch = await self._prepared.get()
+            await asyncio.to_thread(self._counter.count, batch.prepared)
             for event in batch.events:
                 event.message.ack(self.app.consumer, n=event.message.refcount)
 

@@ -23,8 +23,9 @@ the checkpoint with them; the next sync brings them again.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple, Protocol
@@ -53,8 +54,21 @@ _LATEST, _COMPLETE_FROM, _SWEPT_TO, _SWEEPING_TO, _SWEEP_PLACE = (
 )  # fmt: skip
 
 
+class Indexed(Protocol):
+    """What the index keeps of a stored event; `ingested_at_us` is not before 1970."""
+
+    @property
+    def event_id(self) -> bytes: ...
+
+    @property
+    def fingerprint(self) -> int: ...
+
+    @property
+    def ingested_at_us(self) -> int: ...
+
+
 class IndexEntry(NamedTuple):
-    """A stored event, as the index keeps it."""
+    """A stored event, as it is read back for the index."""
 
     event_id: bytes
     fingerprint: int
@@ -121,19 +135,18 @@ class DedupIndex:
             value = transaction.get(_PARTITION.pack(partition), db=self._checkpoints)
         return 0 if value is None else int(_OFFSET.unpack(value)[0])
 
-    def add(self, entries: Iterable[IndexEntry], checkpoints: Mapping[int, int]) -> None:
+    def add(self, entries: Collection[Indexed], checkpoints: Mapping[int, int]) -> None:
         """Add stored events and move checkpoints, together or not at all; a checkpoint never moves back."""
-        pairs = sorted(
-            (entry.event_id, _VALUE.pack(entry.fingerprint, max(entry.ingested_at_us, 0) // _HOUR_US))
-            for entry in entries
-        )
-        latest = max((value[_HOUR_AT:] for _, value in pairs), default=b"")
+        pack = _VALUE.pack
+        pairs = [(entry.event_id, pack(entry.fingerprint, entry.ingested_at_us // _HOUR_US)) for entry in entries]
+        pairs.sort(key=itemgetter(0))
+        latest = max((entry.ingested_at_us for entry in entries), default=0) // _HOUR_US
 
         def write(transaction: lmdb.Transaction) -> None:
             with transaction.cursor(self._events) as cursor:
                 cursor.putmulti(pairs, overwrite=False)
-            if latest > _HOUR.pack(self._latest):
-                transaction.put(_LATEST, latest, db=self._state)
+            if latest > self._latest:
+                transaction.put(_LATEST, _HOUR.pack(latest), db=self._state)
             for partition, offset in checkpoints.items():
                 self._raise_checkpoint(transaction, partition, offset)
 
@@ -152,7 +165,7 @@ class DedupIndex:
         kept_from = self._horizon(max(self._latest, span.newest_us // _HOUR_US))
         count, end = 0, span.end_offset
         for block in store.stored_since(partition, start, kept_from * _HOUR_US):
-            self.add((entry for entry, _ in block), {})
+            self.add([entry for entry, _ in block], {})
             count += len(block)
             end = max(end, max((offset for _, offset in block), default=-1) + 1)
         is_complete = span.oldest_us >= kept_from * _HOUR_US

@@ -1,9 +1,11 @@
 """From events with a place in the stream to rows in ClickHouse, each counted once."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from time import perf_counter, sleep
 from typing import Protocol
 
@@ -12,7 +14,7 @@ import structlog
 from aggregator.columns import EvaluatedEvent
 from aggregator.decode import FUTURE_US_MAX
 from aggregator.evaluation import MetricLookup, evaluate
-from aggregator.index import DedupIndex, IndexEntry, StoredEvents
+from aggregator.index import DedupIndex, StoredEvents
 from aggregator.observability import AggregatorMetrics
 from schemas.errors import PoisonEvent, TransientError
 from schemas.events import Event, Outcome, Position, PositionedEvent
@@ -60,8 +62,27 @@ class _Sorted:
     rejections: list[Rejection] = field(default_factory=list)
 
 
+@dataclass(eq=False, slots=True)
+class PreparedBatch:
+    """A batch behind step 2 of the pipeline: nothing of it is durable yet.
+
+    `known` has the fingerprints of its events, those it brings and those that were known before.
+    """
+
+    batch: Sequence[PositionedEvent]
+    ends: Mapping[int, int]
+    known: dict[bytes, int]
+    done: _Sorted
+    generation: int
+
+
 class Pipeline:
-    """Counts batches of events; blocking, one batch at a time.
+    """Counts batches of events; blocking.
+
+    `process` does a batch whole. A worker prepares the next one (steps 1 and 2) in one thread while another
+    thread stores the one before (steps 3 to 5): one insert at a time, in the order of the preparation. What is
+    being stored counts as known for what is prepared behind it; should it fail, or should partitions change hands
+    in between, then what was prepared is prepared again before it is stored.
 
     A batch holds whole records: nothing of a record may come later than its end. Steps:
 
@@ -76,7 +97,8 @@ class Pipeline:
        replay finds every event in the index: safe.
     5. a piece of the index's sweep, in a transaction of its own.
 
-    A partition is synced before its first batch, and again after any failure behind step 2.
+    A partition is synced before its first batch, after partitions changed hands, and again after any failure
+    behind step 2; never while something is being stored, of which a sync might see a part.
     """
 
     def __init__(
@@ -93,36 +115,107 @@ class Pipeline:
         self._observed = observed
         self._wait = wait
         self._turn = threading.Lock()
+        self._preparing = threading.Lock()
+        self._storing = threading.Lock()
+        self._stored = threading.Condition()
+        self._ahead: deque[PreparedBatch] = deque()
         self._synced: set[int] = set()
-        self._forget = False
+        self._synced_generation = 0
+        self._generations = count(1)
+        self._generation = 0
 
     def process(self, batch: Sequence[PositionedEvent]) -> PipelineResult:
         """Count a batch; when it returns, every event is durable, known, or rejected.
 
         Raises: TransientError when retries ran out; what was counted is found again by the next sync.
         """
-        if not batch:
-            return PipelineResult((), ())
-        with self._turn, self._observed.flush_seconds.time():
-            ends = next_offsets(item.position for item in batch)
-            self._sync_missing(ends)
-            done = self._sort(batch)
-            # Until step 4 is through, the index may lack what the store has.
-            self._synced.difference_update(ends)
-            self._insert(done.fresh)
-            self._index.add(map(_entry, done.fresh), ends)
-            self._synced.update(ends)
-            self._observe(done, ends)
-            self._observed.swept.inc(self._index.sweep(len(done.fresh)))
+        with self._turn:
+            return self.store(self.prepare(batch))
+
+    def prepare(self, batch: Sequence[PositionedEvent]) -> PreparedBatch:
+        """Steps 1 and 2 of a batch, which is to be stored behind those prepared before it; by one thread only.
+
+        Raises: TransientError when retries ran out; nothing is prepared then.
+        """
+        ends = next_offsets(item.position for item in batch)
+        while True:
+            with self._preparing:
+                generation = self._generation
+                ahead = self._not_stored()  # before the index is asked: what leaves it later is in the index then
+                if not ahead or self._is_synced(ends, generation):
+                    prepared = self._prepare(batch, ends, generation, ahead)
+                    self._ahead.append(prepared)
+                    return prepared
+            with self._stored:
+                self._stored.wait_for(lambda: not self._ahead)
+
+    def store(self, prepared: PreparedBatch) -> PipelineResult:
+        """Steps 3 to 5 of the batch that was prepared first of those not stored yet.
+
+        Raises: TransientError when retries ran out, as `process`; RuntimeError when it is another one's turn.
+        """
+        with self._storing, self._observed.flush_seconds.time():
+            if prepared not in self._not_stored()[:1]:
+                raise RuntimeError("batches are stored in the order they were prepared in")
+            try:
+                done = self._store_first(prepared)
+            except BaseException:
+                # The index may lack what the store has, and what is prepared behind this one took it for known.
+                self.forget_partitions()
+                raise
+            finally:
+                with self._stored:
+                    self._ahead.popleft()
+                    self._stored.notify_all()
         return PipelineResult(tuple(done.outcomes), tuple(done.rejections))
 
     def forget_partitions(self) -> None:
         """Sync every partition again before its next batch: others may write in between. Never blocks."""
-        self._forget = True
+        self._generation = next(self._generations)
 
-    def _sync_missing(self, partitions: Iterable[int]) -> None:
-        if self._forget:
-            self._forget = False
+    def _not_stored(self) -> tuple[PreparedBatch, ...]:
+        with self._stored:
+            return tuple(self._ahead)
+
+    def _store_first(self, prepared: PreparedBatch) -> _Sorted:
+        if not prepared.batch:
+            return prepared.done
+        if prepared.generation != self._generation:
+            self._prepare_again(prepared)
+        done, ends = prepared.done, prepared.ends
+        self._insert(done.fresh)
+        self._index.add([row.positioned.event for row in done.fresh], ends)
+        self._observe(done, ends)
+        self._observed.swept.inc(self._index.sweep(len(done.fresh)))
+        return done
+
+    def _prepare_again(self, prepared: PreparedBatch) -> None:
+        """In its own turn: nothing before it is unsettled, and what is prepared behind it does not count."""
+        with self._preparing:
+            again = self._prepare(prepared.batch, prepared.ends, self._generation, ())
+            prepared.known, prepared.done = again.known, again.done
+
+    def _prepare(
+        self,
+        batch: Sequence[PositionedEvent],
+        ends: Mapping[int, int],
+        generation: int,
+        ahead: Iterable[PreparedBatch],
+    ) -> PreparedBatch:
+        self._sync_missing(ends, generation)
+        event_ids = [item.event.event_id for item in batch]
+        known = self._index.lookup(event_ids)
+        for other in ahead:
+            known.update({each: other.known[each] for each in event_ids if each in other.known})
+        self._ask_for_old(batch, known)
+        return PreparedBatch(batch, ends, known, self._sort(batch, known), generation)
+
+    def _is_synced(self, partitions: Iterable[int], generation: int) -> bool:
+        return self._synced_generation == generation and self._synced.issuperset(partitions)
+
+    def _sync_missing(self, partitions: Iterable[int], generation: int) -> None:
+        if self._synced_generation != generation:
+            self._synced_generation = generation
             self._synced.clear()
         for partition in partitions:
             if partition not in self._synced:
@@ -137,11 +230,10 @@ class Pipeline:
             seconds = round(perf_counter() - started, 3)
             _log.info("index brought up to date", partition=partition, events=count, seconds=seconds)
 
-    def _sort(self, batch: Sequence[PositionedEvent]) -> _Sorted:
+    def _sort(self, batch: Sequence[PositionedEvent], known: dict[bytes, int]) -> _Sorted:
+        """Tell new events from repeats of `known`, to which they are added, and evaluate them."""
         metrics = [(item.event.organization_id, item.event.code) for item in batch]
         evaluators = self._metrics.evaluators(set(metrics))
-        known = self._index.lookup([item.event.event_id for item in batch])
-        self._ask_for_old(batch, known)
         found = _Sorted()
         accepted = Outcome.ACCEPTED  # a member is looked up slowly, and this one for almost every event
         for item, metric in zip(batch, metrics, strict=True):
@@ -214,7 +306,7 @@ class Pipeline:
                 self._wait(min(RETRY_SECONDS_MIN * 2 ** (attempt - 1), RETRY_SECONDS_MAX))
         return None
 
-    def _observe(self, done: _Sorted, ends: dict[int, int]) -> None:
+    def _observe(self, done: _Sorted, ends: Mapping[int, int]) -> None:
         observed = self._observed
         for outcome in (Outcome.DUPLICATE, Outcome.CONFLICT):
             observed.duplicates.labels(outcome.value).inc(done.outcomes.count(outcome))
@@ -238,8 +330,3 @@ def next_offsets(positions: Iterable[Position]) -> dict[int, int]:
         if position.offset >= ends.get(position.partition, 0):
             ends[position.partition] = position.offset + 1
     return ends
-
-
-def _entry(row: EvaluatedEvent) -> IndexEntry:
-    event = row.positioned.event
-    return IndexEntry(event.event_id, event.fingerprint, event.ingested_at_us)

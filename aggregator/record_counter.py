@@ -1,20 +1,30 @@
 """From decoded Kafka records to counted events and kept dead letters: what has to be done before an ack."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from aggregator.dead_letter_limits import DeadLetterLimits, TooManyDeadLetters
 from aggregator.dead_letters import DeadLetter, SendDeadLetters
-from aggregator.decode import Decoded, Record, original_line
+from aggregator.decode import Decoded, Record, decode_records, original_line
 from aggregator.observability import AggregatorMetrics
-from aggregator.pipeline import Pipeline, Rejection
+from aggregator.pipeline import Pipeline, PreparedBatch, Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRecords:
+    """Records behind everything that can be done before their turn to be stored."""
+
+    records: Sequence[Record]
+    decoded: Decoded
+    batch: PreparedBatch
 
 
 class RecordCounter:
     """Counts records; blocking.
 
-    Steps: 1. the pipeline counts the events; 2. lines that can never be counted go to the dead letters. The
-    records may be acknowledged when both are done. A crash before: they are read again, the events are recognized,
-    and a dead letter may be there twice.
+    Steps: 1. they are decoded and prepared; 2. the pipeline stores the events; 3. lines that can never be counted
+    go to the dead letters. The records may be acknowledged when all is done. A crash before: they are read again,
+    the events are recognized, and a dead letter may be there twice.
 
     When the letters pass a limit, they are kept up to the one that was too much, and nothing may be acknowledged:
     the lines behind it stay in the stream.
@@ -32,15 +42,24 @@ class RecordCounter:
         self._limits = limits
         self._observed = observed
 
-    def count(self, records: Sequence[Record], decoded: Decoded) -> None:
-        """Count all events of whole records, given what they decode to.
+    def prepare(self, records: Sequence[Record]) -> PreparedRecords:
+        """Step 1 of whole records, while others may be counted in another thread.
+
+        Raises: TransientError when a service stayed away.
+        """
+        decoded = decode_records(records)
+        return PreparedRecords(records, decoded, self._pipeline.prepare(decoded.events))
+
+    def count(self, prepared: PreparedRecords) -> None:
+        """Steps 2 and 3, in the order of the preparation.
 
         Raises: TransientError when a service stayed away, TooManyDeadLetters when a limit is passed; nothing may
         be acknowledged then.
         """
+        records, decoded = prepared.records, prepared.decoded
         for letter in decoded.dead_letters:
             self._observed.dead_letters.labels(letter.code).inc()
-        result = self._pipeline.process(decoded.events)
+        result = self._pipeline.store(prepared.batch)
         by_place = {(record.partition, record.offset): record for record in records} if result.rejections else {}
         letters = decoded.dead_letters + [_dead_letter(rejection, by_place) for rejection in result.rejections]
         letters.sort(key=_place)

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from aggregator.dead_letter_limits import DeadLetterLimits, TooManyDeadLetters
 from aggregator.dead_letters import DeadLetter
-from aggregator.decode import Record, decode_records
+from aggregator.decode import Record
 from aggregator.observability import AggregatorMetrics
 from aggregator.record_counter import RecordCounter
 from schemas.events import encode_line
@@ -30,7 +30,7 @@ class Counter:
     def count(self, *lines: bytes) -> None:
         self._stream.offset += 1
         record = Record("usage", self._stream.partition, self._stream.offset, b"\n".join(lines), NOON_US)
-        self._counter.count([record], decode_records([record]))
+        self._counter.count(self._counter.prepare([record]))
 
 
 def test_count_keeps_letters_up_to_the_limit_and_counts_good_neighbours(stream: Stream, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import gc
 import os
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ from aggregator.columns import EvaluatedEvent, event_columns
 from aggregator.decode import Decoded, Record, decode_records
 from aggregator.evaluation import MetricLookup
 from aggregator.event_store import EventStore
-from aggregator.index import DedupIndex, IndexEntry
+from aggregator.index import DedupIndex, Indexed
 from aggregator.observability import AggregatorMetrics
-from aggregator.pipeline import Pipeline
+from aggregator.pipeline import Pipeline, PreparedBatch
 from schemas.catalog import CatalogCache, CatalogSnapshot
 from schemas.metrics import AggregationType, MetricDefinition
 from schemas.topics import USAGE_EVENTS
@@ -105,7 +105,7 @@ class TimedIndex(DedupIndex):
         with self._watch.stage("index lookup"):
             return super().lookup(event_ids)
 
-    def add(self, entries: Iterable[IndexEntry], checkpoints: Mapping[int, int]) -> None:
+    def add(self, entries: Collection[Indexed], checkpoints: Mapping[int, int]) -> None:
         with self._watch.stage("index add"):
             super().add(entries, checkpoints)
 
@@ -181,15 +181,19 @@ def count_batches(batches: Sequence[Sequence[Record]], pipeline: Pipeline, watch
 
 
 def count_overlapped(batches: Sequence[Sequence[Record]], pipeline: Pipeline) -> float:
-    """Count as a worker does, decoding the next batch beside the counting of one; events per second."""
+    """Count as a worker does, preparing the next batch beside the storing of one; events per second."""
+
+    def prepare(records: Sequence[Record]) -> PreparedBatch:
+        return pipeline.prepare(decode_records(records).events)
+
     started_at, events = time.perf_counter(), 0
-    with ThreadPoolExecutor(1) as decoding:
-        waiting = [decoding.submit(decode_records, records) for records in batches[:1]]
-        for records in [*batches[1:], ()]:
-            decoded = waiting.pop().result()
-            waiting.append(decoding.submit(decode_records, records))
-            pipeline.process(decoded.events)
-            events += len(decoded.events)
+    with ThreadPoolExecutor(1) as preparing:
+        waiting = deque(preparing.submit(prepare, records) for records in batches[:2])
+        for records in [*batches[2:], (), ()]:
+            prepared = waiting.popleft().result()
+            waiting.append(preparing.submit(prepare, records))
+            pipeline.store(prepared)
+            events += len(prepared.batch)
     return events / (time.perf_counter() - started_at)
 
 
