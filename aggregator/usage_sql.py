@@ -15,6 +15,9 @@ _HOUR = timedelta(hours=1)
 _LAST_HOUR = datetime(2106, 1, 1, tzinfo=UTC)
 """`toStartOfHour` gives a 32-bit time; events lie at most a day ahead, so nothing is cut by staying below."""
 
+_ONE_SUBSCRIPTION_SETTINGS = f"{PROJECTION_SETTINGS}, max_threads = 1"
+"""The hours of one subscription are a few granules: to share them out among threads costs more than it saves."""
+
 Parameters = dict[str, object]
 
 
@@ -68,7 +71,8 @@ def totals_query(scope: UsageScope) -> tuple[str, Parameters]:
     are merged as states, since an identity may occur in several parts.
     """
     parameters = _scope_parameters(scope)
-    return _totals_query(scope, _Subject(_subject(), ""), parameters), parameters
+    query = _totals_query(scope, _Subject(_subject(), ""), parameters)
+    return f"{query}\nSETTINGS {_ONE_SUBSCRIPTION_SETTINGS}", parameters
 
 
 def totals_of_many_query(scope: UsageScope, subscriptions: Sequence[str]) -> tuple[str, Parameters]:
@@ -76,7 +80,7 @@ def totals_of_many_query(scope: UsageScope, subscriptions: Sequence[str]) -> tup
     parameters = _scope_parameters(scope) | {"subscriptions": list(subscriptions)}
     del parameters["subscription"]
     subject = _Subject(_subject("IN {subscriptions:Array(String)}"), ", external_subscription_id")
-    return _totals_query(scope, subject, parameters), parameters
+    return f"{_totals_query(scope, subject, parameters)}\nSETTINGS {PROJECTION_SETTINGS}", parameters
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def _totals_query(scope: UsageScope, subject: _Subject, parameters: Parameters) 
 SELECT group_values, is_current, {merged}{subject.column}
 FROM ({" UNION ALL ".join(selects)})
 GROUP BY group_values, is_current{subject.column}"""
-    return f"{query}\nSETTINGS {PROJECTION_SETTINGS}"
+    return query
 
 
 def _branches(parts: PeriodParts, parameters: Parameters) -> list[_Branch]:

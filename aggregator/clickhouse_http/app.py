@@ -25,7 +25,7 @@ from aggregator.clickhouse_http.engine import Connect, Engine, Handle
 from aggregator.clickhouse_http.errors import ClickHouseHttpError, ErrorCode, raised_here
 from aggregator.clickhouse_http.execution import Result, remaining_blocks, run_insert, start_query
 from aggregator.clickhouse_http.form import is_form, read_form
-from aggregator.clickhouse_http.inspection import inspect_query
+from aggregator.clickhouse_http.inspection import Inspector
 from aggregator.clickhouse_http.limits import HttpLimits
 from aggregator.clickhouse_http.read_only import read_only_settings, refuse_outside_reach
 from aggregator.clickhouse_http.request import HttpQuery, read_http_query
@@ -44,6 +44,7 @@ class Interface:
     writable: bool
     limits: HttpLimits
     new_query_id: Callable[[], str]
+    inspector: Inspector
 
     def settings(self, request: HttpQuery) -> dict[str, str]:
         """Build the engine settings of a request; a GET never changes anything, as on a server."""
@@ -70,7 +71,8 @@ def create_app(
     app holds one handle from startup to shutdown, so its lifespan has to run.
     """
     bounds = limits or HttpLimits()
-    interface = Interface(Engine(connect, bounds), Credentials(user, password), writable, bounds, new_query_id)
+    account = Credentials(user, password)
+    interface = Interface(Engine(connect, bounds), account, writable, bounds, new_query_id, Inspector())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -150,8 +152,10 @@ async def _insert(
     insert: InsertStatement,
     data: Path,
 ) -> Response:
-    async with interface.engine.handle(http_query.database, settings) as handle:
-        summary = await interface.engine.call(lambda: run_insert(handle, insert, data, http_query.parameters))
+    async with interface.engine.using(
+        http_query.database, settings, lambda handle: run_insert(handle, insert, data, http_query.parameters)
+    ) as summary:
+        pass
     return Response(headers=result_headers(identity, summary, None, None))
 
 
@@ -159,23 +163,31 @@ async def _query(
     interface: Interface, http_query: HttpQuery, settings: Mapping[str, str], identity: Identity, text: bytes
 ) -> Response:
     async with AsyncExitStack() as stack:
-        handle = await stack.enter_async_context(interface.engine.handle(http_query.database, settings))
-        result = await interface.engine.call(lambda: _run(interface, handle, http_query, text))
+        result = await stack.enter_async_context(
+            interface.engine.using(
+                http_query.database,
+                settings,
+                lambda handle: _run(interface, handle, http_query, settings, text),
+                keeps=lambda result: result.rest is not None,
+            )
+        )
         headers = result_headers(identity, result.summary, result.format_name, http_query.answer_encoding)
         if result.rest is None:
             return Response(encode_whole(result.blocks, http_query.answer_encoding), headers=headers)
-        # The handle now belongs to the stream, which closes it when it ends or the client leaves.
+        # The handle belongs to the stream, which closes it when it ends or the client leaves.
         return _stream(interface.engine, stack.pop_all(), result, http_query, headers)
 
 
-def _run(interface: Interface, handle: Handle, http_query: HttpQuery, text: bytes) -> Result:
+def _run(
+    interface: Interface, handle: Handle, http_query: HttpQuery, settings: Mapping[str, str], text: bytes
+) -> Result:
     try:
         query = text.decode().strip()
     except UnicodeDecodeError as error:
         raise raised_here(ErrorCode.SYNTAX_ERROR, f"The query is not UTF-8 text: {error}") from error
     if not query:
         raise raised_here(ErrorCode.SYNTAX_ERROR, "Syntax error: Empty query.")
-    inspection = inspect_query(handle, query)
+    inspection = interface.inspector.inspect(handle, query, settings)
     if not interface.writable:
         refuse_outside_reach(handle, inspection, http_query.parameters)
     return start_query(

@@ -106,28 +106,59 @@ class Engine:
             self._admitted -= 1
 
     @asynccontextmanager
-    async def handle(self, database: str | None, settings: Mapping[str, str]) -> AsyncIterator[Handle]:
-        """Open a handle with this database and these settings for one request.
+    async def using(
+        self,
+        database: str | None,
+        settings: Mapping[str, str],
+        work: Callable[[Handle], Outcome],
+        keeps: Callable[[Outcome], bool] = lambda _: False,
+    ) -> AsyncIterator[Outcome]:
+        """Open a handle with this database and these settings, work with it and close it: one change of thread.
 
-        Raises:  ClickHouseHttpError, code 202 (503), when no handle comes free in time.
+        Where the outcome `keeps` its handle, it is closed at the end of the block.
+        Raises:  ClickHouseHttpError, code 202 (503), when no handle comes free in time; for whatever the engine
+                 raises.
         """
         await self._wait_for_free_handle()
         try:
-            handle = await self.call(lambda: open_handle(self._connect, database, settings))
+            outcome, kept = await self.call(lambda: use_handle(self._connect, database, settings, work, keeps))
             try:
-                yield handle
+                yield outcome
             finally:
-                # The request may be cancelled at any await, and a handle left open would hold its query.
-                with anyio.CancelScope(shield=True):
-                    await self.call(handle.close)
+                if kept is not None:
+                    # The request may be cancelled at any await, and a handle left open would hold its query.
+                    with anyio.CancelScope(shield=True):
+                        await self.call(kept.close)
         finally:
             self._free.release()
 
     async def _wait_for_free_handle(self) -> None:
+        if not self._free.locked():
+            await self._free.acquire()  # at once: `wait_for` would make a task of it
+            return
         try:
             await asyncio.wait_for(self._free.acquire(), self._limits.wait_seconds_max)
         except TimeoutError:
             raise _too_many(f"none ended within {self._limits.wait_seconds_max:g} s") from None
+
+
+def use_handle(
+    connect: Connect,
+    database: str | None,
+    settings: Mapping[str, str],
+    work: Callable[[Handle], Outcome],
+    keeps: Callable[[Outcome], bool],
+) -> tuple[Outcome, Handle | None]:
+    """Open a handle and work with it; it is closed unless the outcome `keeps` it, and then part of the answer."""
+    handle = open_handle(connect, database, settings)
+    is_kept = False
+    try:
+        outcome = work(handle)
+        is_kept = keeps(outcome)
+    finally:
+        if not is_kept:
+            handle.close()
+    return outcome, handle if is_kept else None
 
 
 def open_handle(connect: Connect, database: str | None, settings: Mapping[str, str]) -> Handle:

@@ -124,7 +124,7 @@ def _can_stream(inspection: Inspection, format_name: str) -> bool:
     """Say whether chDB can stream it: a SELECT in a format of independent rows, without a row of totals."""
     if not inspection.kind.startswith("Select") or format_name not in STREAMABLE_FORMATS:
         return False
-    return not any(node.get("group_by_with_totals") for node in inspection.nodes())
+    return not inspection.has_row_of_totals
 
 
 async def remaining_blocks(engine: Engine, stream: ResultStream) -> AsyncIterator[bytes]:

@@ -5,14 +5,21 @@ refuses several statements at once, as a ClickHouse server does over HTTP; chDB 
 """
 
 import re
-from collections.abc import Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
 
 from aggregator.clickhouse_http.engine import Handle, translate_engine_errors
 from aggregator.clickhouse_http.errors import ClickHouseHttpError, ErrorCode, raised_here
+
+REMEMBERED_MAX = 128
+REMEMBERED_BYTES_MAX = 64 * 1024
+"""A query and its tree as JSON: what a client can make this process keep is at most this much, so many times."""
 
 QUOTED = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.|``)*`|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 """A string or a quoted name in a printed query."""
@@ -28,11 +35,11 @@ class Inspection:
     """A parsed query: its kind (`SelectWithUnionQuery`, …) and its syntax tree.
 
     Where the engine has no JSON for a kind (DESCRIBE, EXISTS, SHOW CREATE, …), `tree` is empty and `canonical` is
-    the query as the engine itself prints it on one line.
+    the query as the engine itself prints it on one line. Requests share an inspection: nobody changes its tree.
     """
 
     kind: str
-    tree: dict[str, Any] = field(default_factory=dict)
+    tree: Mapping[str, Any] = field(default_factory=dict)
     canonical: str = ""
 
     @property
@@ -49,9 +56,52 @@ class Inspection:
         printed = _PRINTED_FORMAT.search(QUOTED.sub("''", self.canonical))
         return None if printed is None else printed.group(1)
 
-    def nodes(self) -> Iterator[dict[str, Any]]:
+    @cached_property
+    def has_row_of_totals(self) -> bool:
+        """Whether it groups WITH TOTALS."""
+        return any(node.get("group_by_with_totals") for node in self.nodes())
+
+    def nodes(self) -> Iterator[Mapping[str, Any]]:
         """Yield every node of the syntax tree."""
         return walk(self.tree)
+
+
+class Inspector:
+    """Inspects queries and remembers the latest: parsing costs the engine as much as running a small one.
+
+    What a query is depends on its text and on the settings it is parsed under; its parameters are no part of it.
+    Safe to share between threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[str, tuple[tuple[str, str], ...]], Inspection] = OrderedDict()
+
+    def inspect(self, handle: Handle, query: str, settings: Mapping[str, str]) -> Inspection:
+        """As `inspect_query` on a handle with these settings; what was refused is asked again.
+
+        Raises:  ClickHouseHttpError as `inspect_query`.
+        """
+        key = (query, tuple(settings.items()))
+        with self._lock:
+            if (known := self._known.get(key)) is not None:
+                self._known.move_to_end(key)
+                return known
+        inspection = inspect_query(handle, query)
+        if _size(query, settings, inspection) <= REMEMBERED_BYTES_MAX:
+            self._remember(key, inspection)
+        return inspection
+
+    def _remember(self, key: tuple[str, tuple[tuple[str, str], ...]], inspection: Inspection) -> None:
+        with self._lock:
+            self._known[key] = inspection
+            if len(self._known) > REMEMBERED_MAX:
+                self._known.popitem(last=False)
+
+
+def _size(query: str, settings: Mapping[str, str], inspection: Inspection) -> int:
+    asked = sum(map(len, (query, inspection.canonical, *settings.keys(), *settings.values())))
+    return asked + len(orjson.dumps(inspection.tree))
 
 
 def inspect_query(handle: Handle, query: str) -> Inspection:

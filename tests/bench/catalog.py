@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import httpx
 
+from schemas.period import TimeRange
 from tests.bench.load import get_request
 from tests.bench.measurement import BenchmarkError
 from tests.bench.usage_events import METRIC
@@ -41,7 +42,7 @@ def create_plan(instance: Instance, metric: Mapping[str, Any]) -> None:
 
 
 def subscribe(instance: Instance, external_id: str, since: datetime) -> None:
-    """A subscription whose month began at `since`."""
+    """A subscription that began at `since`; its months begin on that day."""
     body = {
         "external_customer_id": CUSTOMER,
         "plan_code": PLAN,
@@ -66,6 +67,13 @@ def current_units(instance: Instance, external_id: str) -> Decimal:
     """The tokens of the current month."""
     usage = unwrap(instance.api.get(usage_path(external_id)), "customer_usage")
     return sum((Decimal(charge["units"]) for charge in usage["charges_usage"]), Decimal(0))
+
+
+def current_period(instance: Instance, external_id: str) -> TimeRange:
+    """The current month, half-open; the API shows the last second of it."""
+    usage = unwrap(instance.api.get(usage_path(external_id)), "customer_usage")
+    start, last = (datetime.fromisoformat(usage[name]) for name in ("from_datetime", "to_datetime"))
+    return TimeRange(start, last + timedelta(seconds=1))
 
 
 def unwrap(response: httpx.Response, root: str) -> dict[str, Any]:

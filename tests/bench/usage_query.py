@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -16,9 +17,9 @@ from sqlalchemy import create_engine
 from aggregator.clickhouse import ClickHouse, connect_server
 from aggregator.usage import ClickHouseUsageReader
 from ingest.catalog_source import snapshot_loader
-from schemas.period import TimeRange
+from schemas.metrics import MetricDefinition
 from schemas.usage import UsageScope
-from tests.bench.catalog import create_plan, current_units, subscribe, usage_request
+from tests.bench.catalog import create_plan, current_period, current_units, subscribe, usage_request
 from tests.bench.latency import median, percentile
 from tests.bench.load import LoadGenerator
 from tests.bench.measurement import BenchmarkError, Bound, Comparison, Figure, Measurement, Say, Target, sooner
@@ -31,7 +32,11 @@ from tests.services.millrace import API_KEY
 LARGE_SHARE = 0.1
 """The part of all events that the large subscription has; the other 999 share the rest evenly."""
 DAYS = 20
-"""How far into its month the subscription is."""
+"""How far the events go back."""
+MONTHS_BEFORE = 3
+"""How long before its current period a subscription began that is in a later one."""
+LAST_COMMON_DAY = 28
+"""The last day of a month that every month has: on a later one, billing days would shift."""
 INGESTED_PER_SECOND = 5_000
 BATCH_EVENTS = 100
 QUERIES_PER_SECOND = 20
@@ -74,37 +79,64 @@ SELECT value FROM {COPY} WHERE {_SUBJECT} ORDER BY ingested_at DESC LIMIT 1 BY t
 }
 
 
+@dataclass(frozen=True)
+class Subject:
+    """A subscription whose current usage is asked for, over the period that the API itself says it is in."""
+
+    subscription: str
+    scope: UsageScope
+    label: str
+    dedup_target: Target | None
+
+
 def measure_usage_query(sizes: Sizes, say: Say) -> Measurement:
     """Store the events through the worker, copy them for dedup at read, then ask while ingesting."""
     with BenchSite() as site:
         now = datetime.now(UTC).replace(microsecond=0)
         events = UsageEvents(1, int(now.timestamp()), DAYS * 86_400 - 3_600)
-        large, average = events.subscriptions[0], events.subscriptions[1]
+        large, average, first = events.subscriptions[:3]
         create_plan(site.cluster, site.metric)
         for subscription in (large, average):
-            subscribe(site.cluster, subscription, now - timedelta(days=DAYS))
+            subscribe(site.cluster, subscription, began_before(now))
+        subscribe(site.cluster, first, now - timedelta(days=DAYS))
         say(f"storing {sizes.stored_events:,} events")
         _store(site, events, large, sizes.stored_events)
-        scopes = {each: _scope(site, each, now) for each in (large, average)}
         site.query(CREATE_COPY)
         site.query(FILL_COPY, max_partitions_per_insert_block="0")
         clickhouse = connect_server(site.clickhouse_url)
-        for subscription, scope in scopes.items():
-            _check_equal(site, clickhouse, subscription, scope)
+        metric = _metric(site)
+        subjects = (
+            _subject(site, clickhouse, metric, large, "", DEDUP_TARGET),
+            _subject(site, clickhouse, metric, average, "", None),
+            _subject(site, clickhouse, metric, first, ", a first one, begun inside a day", None),
+        )
         site.query(FEED_COPY)
         say("asking while ingesting")
-        figures = _ask_all(site, clickhouse, scopes, sizes, say)
+        with _ingesting(site, sizes):
+            figures = tuple(
+                figure
+                for subject in subjects
+                for figure in _ask(site, clickhouse, subject, sizes.usage_queries, say)
+            )
         clickhouse.close()
     return Measurement(
         "usage_query",
         "current usage of one subscription",
         f"{sizes.stored_events:,} events of {DAYS} days stored, a tenth of them of one large subscription, the "
-        f"rest spread over 999; {INGESTED_PER_SECOND:,} events/s come in meanwhile. Over the API "
+        f"rest spread over 999; {INGESTED_PER_SECOND:,} events/s come in meanwhile. Each is asked for over its "
+        "current month, from midnight to midnight; a first month begins with the subscription. Over the API "
         f"{QUERIES_PER_SECOND} requests a second on a fixed schedule; the query alone, in turn with dedup at "
-        "read, which sums the same events out of a ReplacingMergeTree in the same "
+        "read, which sums the same events of the same period out of a ReplacingMergeTree in the same "
         "ClickHouse. All of them were seen to give the same sum.",
         figures,
     )
+
+
+def began_before(now: datetime) -> datetime:
+    """When a subscription began that has been for at least `DAYS` in a later period of its own."""
+    day = now - timedelta(days=DAYS)
+    months = day.year * 12 + day.month - 1 - MONTHS_BEFORE
+    return day.replace(year=months // 12, month=months % 12 + 1, day=min(day.day, LAST_COMMON_DAY))
 
 
 def _store(site: BenchSite, events: UsageEvents, large: str, count: int) -> None:
@@ -116,19 +148,25 @@ def _store(site: BenchSite, events: UsageEvents, large: str, count: int) -> None
     assert worker.process.is_running
 
 
-def _scope(site: BenchSite, subscription: str, now: datetime) -> UsageScope:
-    """What the current usage asks of the store, up to `now`: the copy holds nothing newer."""
+def _metric(site: BenchSite) -> MetricDefinition:
     engine = create_engine(site.database_url)
     snapshot = snapshot_loader(engine)(0)
     engine.dispose()
     assert snapshot is not None
     [metric] = [each for each in snapshot.metrics if each.code == CODE]
-    period = TimeRange(now - timedelta(days=DAYS), now)
-    return UsageScope(site.organization_id, subscription, metric, period)
+    return metric
 
 
-def _check_equal(site: BenchSite, clickhouse: ClickHouse, subscription: str, scope: UsageScope) -> None:
+def _subject(
+    site: BenchSite,
+    clickhouse: ClickHouse,
+    metric: MetricDefinition,
+    subscription: str,
+    remark: str,
+    dedup_target: Target | None,
+) -> Subject:
     """Raises: BenchmarkError unless API, usage query and every dedup at read give the same units."""
+    scope = UsageScope(site.organization_id, subscription, metric, current_period(site.cluster, subscription))
     [totals] = ClickHouseUsageReader(clickhouse).totals(scope)
     expected = (totals.events_count, totals.sum)
     for name, sql in DEDUP_AT_READ.items():
@@ -138,45 +176,24 @@ def _check_equal(site: BenchSite, clickhouse: ClickHouse, subscription: str, sco
     shown = current_units(site.cluster, subscription)
     if shown != totals.sum:
         raise BenchmarkError(f"the API shows {shown} units, the usage query {totals.sum}")
+    return Subject(subscription, scope, f"{totals.events_count:,} events in the period{remark}", dedup_target)
 
 
-def _ask_all(
-    site: BenchSite, clickhouse: ClickHouse, scopes: dict[str, UsageScope], sizes: Sizes, say: Say
-) -> tuple[Figure, ...]:
-    """The figures of every subscription, the large one first: it is large ones whose dedup at read takes long."""
-    with _ingesting(site, sizes):
-        targets = (DEDUP_TARGET, None)
-        return tuple(
-            figure
-            for (subscription, scope), target in zip(scopes.items(), targets, strict=True)
-            for figure in _ask(site, clickhouse, subscription, scope, sizes.usage_queries, target, say)
-        )
-
-
-def _ask(
-    site: BenchSite,
-    clickhouse: ClickHouse,
-    subscription: str,
-    scope: UsageScope,
-    count: int,
-    dedup_target: Target | None,
-    say: Say,
-) -> Iterator[Figure]:
-    reader = ClickHouseUsageReader(clickhouse)
-    label = f"{reader.totals(scope)[0].events_count:,} events in the period"
+def _ask(site: BenchSite, clickhouse: ClickHouse, subject: Subject, count: int, say: Say) -> Iterator[Figure]:
+    reader, label = ClickHouseUsageReader(clickhouse), subject.label
     say(f"over the API, {label}")
-    api = _ask_api(site, subscription, count)
+    api = _ask_api(site, subject.subscription, count)
     yield Figure(f"API p99, {label}", percentile(api, 99) * 1000, "ms", API_TARGET, note=_median(api))
     say(f"the query and dedup at read, {label}")
-    asks = {name: partial(clickhouse.rows, sql, _parameters(scope)) for name, sql in DEDUP_AT_READ.items()}
-    query, theirs = _ask_in_turn(partial(reader.totals, scope), asks, count)
+    asks = {name: partial(clickhouse.rows, sql, _parameters(subject.scope)) for name, sql in DEDUP_AT_READ.items()}
+    query, theirs = _ask_in_turn(partial(reader.totals, subject.scope), asks, count)
     yield Figure(f"query p99, {label}", percentile(query, 99) * 1000, "ms", QUERY_TARGET, note=_median(query))
     comparisons = [
         Comparison(
             f"dedup at read: {name}",
             median(seconds) * 1000,
             sooner(median(query), median(seconds)),
-            dedup_target,
+            subject.dedup_target,
         )
         for name, seconds in theirs.items()
     ]

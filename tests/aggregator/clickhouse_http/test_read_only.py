@@ -286,3 +286,15 @@ def test_clickhouse_connect_works_read_only(read_only_server: EmbeddedClickHouse
     with pytest.raises(clickhouse_connect.driver.exceptions.DatabaseError, match="readonly mode"):
         client.command("DROP TABLE events")
     client.close()
+
+
+def test_query_of_a_known_text_is_judged_by_its_own_parameters(reader: httpx.Client) -> None:
+    """That a text was answered before allows nothing that another parameter makes of it."""
+    query = "SELECT max({name:Identifier}) FROM shop.events"
+
+    harmless = reader.post("/", content=query, params={"param_name": "id"})
+    refused = reader.post("/", content=query, params={"param_name": "file"})
+
+    assert (harmless.status_code, harmless.text) == (200, "3\n")
+    assert (refused.status_code, refused.headers["X-ClickHouse-Exception-Code"]) == (403, "164")
+    assert "reaches outside the store" in refused.text
