@@ -120,6 +120,7 @@ def trial_started_at(session: Session, subscription: Subscription) -> datetime |
 def _first_start() -> ScalarSelect[datetime | None]:
     same = aliased(Subscription)
     first = select(func.min(same.started_at)).where(
+        same.organization_id == Subscription.organization_id,  # for the index: a customer may have very many
         same.customer_id == Subscription.customer_id,
         same.external_id == Subscription.external_id,
         same.status != SubscriptionStatus.CANCELED,
