@@ -1,13 +1,15 @@
 """What an endpoint asks for by type: the context, the time, one transaction, and who is calling.
 
 A request holds one database connection from its key check to its commit, and the commit comes before the
-answer: a 200 is never followed by a rollback.
+answer: a 200 is never followed by a rollback. What waits for nothing is `async`: it runs where it is asked for,
+without the way to a worker thread and back.
 """
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Annotated
 
+from anyio import WouldBlock
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from sqlalchemy import select
@@ -26,7 +28,7 @@ _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 documented_scheme = HTTPBearer(auto_error=False, description="The organization's API key.")
 
 
-def get_context(request: Request) -> Context:
+async def get_context(request: Request) -> Context:
     """The surroundings the app was made with."""
     context: Context = request.app.state.context
     return context
@@ -35,7 +37,7 @@ def get_context(request: Request) -> Context:
 CurrentContext = Annotated[Context, Depends(get_context)]
 
 
-def get_now(context: CurrentContext) -> datetime:
+async def get_now(context: CurrentContext) -> datetime:
     """The time of this request: one instant for everything it does."""
     return context.clock.now()
 
@@ -45,8 +47,15 @@ Now = Annotated[datetime, Depends(get_now)]
 
 async def take_turn(request: Request) -> AsyncIterator[None]:
     """Wait, without holding a thread or a connection, until a transaction may be opened."""
-    async with request.app.state.turns:
+    turns = request.app.state.turns
+    try:
+        turns.acquire_nowait()
+    except WouldBlock:  # `acquire` alone would visit the event loop even when a turn is free
+        await turns.acquire()
+    try:
         yield
+    finally:
+        turns.release()
 
 
 def open_session(
@@ -63,6 +72,17 @@ DbSession = Annotated[Session, Depends(open_session, scope="function")]
 """One transaction a request: committed before the answer is sent, rolled back on any error."""
 
 
+def read_key_hash(request: Request) -> str:
+    """The hash of the API key that a request carries.
+
+    Raises: Unauthorized without one.
+    """
+    words = request.headers.get("authorization", "").split()
+    if len(words) < 2:
+        raise Unauthorized
+    return hash_api_key(words[1])
+
+
 def authenticate(
     request: Request, session: DbSession, _documented: Annotated[object, Depends(documented_scheme)]
 ) -> Organization:
@@ -71,13 +91,10 @@ def authenticate(
     Raises: Unauthorized.
     Source: Lago API conventions, transport.
     """
-    words = request.headers.get("authorization", "").split()
-    if len(words) < 2:
-        raise Unauthorized
     owner = (
         select(Organization)
         .join(ApiKey, ApiKey.organization_id == Organization.id)
-        .where(ApiKey.key_hash == hash_api_key(words[1]))
+        .where(ApiKey.key_hash == read_key_hash(request))
     )
     organization = session.scalar(owner)
     if organization is None:

@@ -56,7 +56,7 @@ class PaginationMeta(BaseModel):
         )
 
 
-def read_pagination(
+async def read_pagination(
     page: Annotated[str | None, Query(description="Page, from 1.")] = None,
     per_page: Annotated[str | None, Query(description=f"Items a page, at most {PER_PAGE_MAX}.")] = None,
 ) -> Pagination:

@@ -5,34 +5,40 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from invoicer.api.caller import Caller
-from invoicer.api.dependencies import CurrentContext, CurrentOrganization, DbSession, Now
+from invoicer.api.dependencies import (
+    CurrentContext,
+    CurrentOrganization,
+    DbSession,
+    Now,
+    documented_scheme,
+    read_key_hash,
+    take_turn,
+)
 from invoicer.api.outputs.usage import CurrentUsageAnswer, PastUsageAnswer, UsageOutput
 from invoicer.api.pagination import PAGE_MAX, Paginated, Pagination, PaginationMeta
 from invoicer.api.route import make_router
-from invoicer.billing.billing_facts import load_account, load_facts, select_subscriptions
+from invoicer.billing.current_facts import NamedSubscription, load_named_subscription
 from invoicer.billing.current_usage import (
     UsageSelection,
     read_current_usage,
     read_past_usage,
     select_invoiced_periods,
 )
-from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.catalog.customers import find_customer
 from invoicer.db import BillableMetric, BillingPeriod, Customer, Subscription
 from invoicer.db.session import transaction
-from schemas.errors import Forbidden, InputError, NotAllowed, NotFound
+from schemas.errors import Forbidden, InputError, NotAllowed, NotFound, Unauthorized
 
 router = make_router("usage")
 
 _GROUP_PREFIX = "group["
 
 
-def read_selection(
+async def read_selection(
     request: Request,
     apply_taxes: bool = True,
     charge_id: str | None = None,
@@ -68,23 +74,46 @@ def read_selection(
 Selection = Annotated[UsageSelection, Depends(read_selection)]
 
 
-@router.get("/customers/{external_customer_id:path}/current_usage")
-def show_current(
+def name_subscription(
+    request: Request,
     external_customer_id: str,
-    organization: Caller,
+    context: CurrentContext,
+    _turn: Annotated[None, Depends(take_turn, scope="function")],
+    _documented: Annotated[object, Depends(documented_scheme)],
+    external_subscription_id: str | None = None,
+) -> NamedSubscription:
+    """What is asked for, read with whose key it is in one transaction, which is over when the endpoint begins.
+
+    That nothing has those names is said by the endpoint, after all else that may be wrong with the request.
+    Raises: Unauthorized.
+    """
+    key_hash = read_key_hash(request)
+    with transaction(context.sessions, reads_only=True) as session:
+        named = load_named_subscription(session, key_hash, external_customer_id, external_subscription_id or "")
+    if named is None:
+        raise Unauthorized
+    return named
+
+
+Named = Annotated[NamedSubscription, Depends(name_subscription)]
+
+
+@router.get("/customers/{external_customer_id:path}/current_usage", response_model=CurrentUsageAnswer)
+def show_current(
+    named: Named,
     context: CurrentContext,
     selection: Selection,
     now: Now,
-    external_subscription_id: str | None = None,
-) -> CurrentUsageAnswer:
+) -> Response:
     """Show the usage of the period in progress, priced as the next invoice will."""
-    with transaction(context.sessions, reads_only=True) as session:
-        customer = find_customer(session, organization.id, external_customer_id)
-        subscription = _active(session, customer, external_subscription_id)
-        account = load_account(session, customer.id)
-        [facts] = load_facts(session, [subscription])
-    usage = read_current_usage(context.usage, account, facts, selection, now)
-    return CurrentUsageAnswer(customer_usage=UsageOutput.of(usage))
+    if not named.is_customer_known:
+        raise NotFound("customer")
+    if named.current is None:
+        raise NotAllowed("no_active_subscription")
+    usage = read_current_usage(context.usage, named.current.account, named.current.facts, selection, now)
+    answer = CurrentUsageAnswer(customer_usage=UsageOutput.of(usage))
+    # Written here, once: FastAPI would take the model to another thread to validate it, then write it.
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 @router.get("/customers/{external_customer_id:path}/projected_usage")
@@ -122,21 +151,6 @@ def list_past(
 
 def _page(periods: Sequence[BillingPeriod], pagination: Pagination) -> Sequence[BillingPeriod]:
     return periods[pagination.offset : pagination.offset + pagination.per_page]
-
-
-def _active(session: Session, customer: Customer, external_id: str | None) -> Subscription:
-    """Raises: NotAllowed without an active subscription. Source: Lago current usage."""
-    found = session.scalars(
-        select_subscriptions().where(
-            Subscription.customer_id == customer.id,
-            Subscription.external_id == (external_id or ""),
-            Subscription.status == SubscriptionStatus.ACTIVE,
-        )
-    )
-    subscription = found.unique().one_or_none()
-    if subscription is None:
-        raise NotAllowed("no_active_subscription")
-    return subscription
 
 
 def _subscription_ids(session: Session, customer: Customer, external_id: str) -> list[uuid.UUID]:

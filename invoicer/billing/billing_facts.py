@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy import Label, ScalarSelect, Select, func, select
+from sqlalchemy.orm import Session, aliased, joinedload, selectinload
 
 from invoicer.billing.billing_items import SubscriptionFacts
 from invoicer.billing.due_steps import SubscriptionStatus
@@ -76,21 +77,36 @@ def select_subscriptions() -> Select[Subscription]:
 
 def load_facts(session: Session, subscriptions: Sequence[Subscription]) -> list[SubscriptionFacts]:
     """The facts of each subscription, in their order: some queries, however many subscriptions there are."""
-    ids = [subscription.id for subscription in subscriptions]
-    trials = _trials_started_at(session, subscriptions)
-    with_fee = _with_subscription_fee(session, ids)
-    charges_ends = _previous_charges_ends(session, ids)
+    of_subscriptions = Subscription.id.in_([subscription.id for subscription in subscriptions])
+    pasts = {
+        row[0]: row for row in session.execute(select(Subscription.id, *past_columns()).where(of_subscriptions))
+    }
     metrics = _metrics(session, {subscription.plan for subscription in subscriptions})
     return [
         SubscriptionFacts(
             subscription=subscription,
-            trial_started_at=trials.get((subscription.customer_id, subscription.external_id)),
-            has_subscription_fee=subscription.id in with_fee,
-            previous_charges_end=charges_ends.get(subscription.id),
+            trial_started_at=pasts[subscription.id].trial_started_at,
+            has_subscription_fee=pasts[subscription.id].has_subscription_fee,
+            previous_charges_end=pasts[subscription.id].previous_charges_end,
             metrics=metrics[subscription.plan_id],
         )
         for subscription in subscriptions
     ]
+
+
+def past_columns() -> tuple[Label[Any], ...]:
+    """The past of each `Subscription` that a statement selects, as columns named as in `SubscriptionFacts`."""
+    fee = select(Fee.id).where(Fee.subscription_id == Subscription.id, Fee.fee_type == "subscription")
+    charges_end = (
+        select(func.max(BillingPeriod.charges_to))
+        .join(Invoice, Invoice.id == BillingPeriod.invoice_id)
+        .where(BillingPeriod.subscription_id == Subscription.id, BillingPeriod.bills_charges.is_(True))
+    )
+    return (
+        _first_start().label("trial_started_at"),
+        fee.correlate(Subscription).exists().label("has_subscription_fee"),
+        charges_end.correlate(Subscription).scalar_subquery().label("previous_charges_end"),
+    )
 
 
 def trial_started_at(session: Session, subscription: Subscription) -> datetime | None:
@@ -98,40 +114,18 @@ def trial_started_at(session: Session, subscription: Subscription) -> datetime |
 
     Source: Lago subscriptions, trial.
     """
-    return _trials_started_at(session, [subscription]).get((subscription.customer_id, subscription.external_id))
+    return session.scalar(select(_first_start()).where(Subscription.id == subscription.id))
 
 
-def _trials_started_at(
-    session: Session, subscriptions: Sequence[Subscription]
-) -> dict[tuple[uuid.UUID, str], datetime | None]:
-    started = (
-        select(Subscription.customer_id, Subscription.external_id, func.min(Subscription.started_at))
-        .where(
-            Subscription.customer_id.in_({each.customer_id for each in subscriptions}),
-            Subscription.external_id.in_({each.external_id for each in subscriptions}),
-            Subscription.status != SubscriptionStatus.CANCELED,
-        )
-        .group_by(Subscription.customer_id, Subscription.external_id)
+def _first_start() -> ScalarSelect[datetime | None]:
+    same = aliased(Subscription)
+    first = select(func.min(same.started_at)).where(
+        same.organization_id == Subscription.organization_id,  # for the index: a customer may have very many
+        same.customer_id == Subscription.customer_id,
+        same.external_id == Subscription.external_id,
+        same.status != SubscriptionStatus.CANCELED,
     )
-    return {(customer_id, external_id): first for customer_id, external_id, first in session.execute(started)}
-
-
-def _with_subscription_fee(session: Session, subscription_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    fee = select(Fee.id).where(Fee.subscription_id == Subscription.id, Fee.fee_type == "subscription")
-    billed = select(Subscription.id).where(Subscription.id.in_(subscription_ids), fee.exists())
-    return set(session.scalars(billed))
-
-
-def _previous_charges_ends(
-    session: Session, subscription_ids: Collection[uuid.UUID]
-) -> dict[uuid.UUID, datetime | None]:
-    ends = (
-        select(BillingPeriod.subscription_id, func.max(BillingPeriod.charges_to))
-        .join(Invoice, Invoice.id == BillingPeriod.invoice_id)
-        .where(BillingPeriod.subscription_id.in_(subscription_ids), BillingPeriod.bills_charges.is_(True))
-        .group_by(BillingPeriod.subscription_id)
-    )
-    return {row[0]: row[1] for row in session.execute(ends)}
+    return first.correlate(Subscription).scalar_subquery()
 
 
 def _metrics(session: Session, plans: Collection[Plan]) -> dict[uuid.UUID, dict[uuid.UUID, MetricDefinition]]:

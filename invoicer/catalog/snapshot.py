@@ -1,12 +1,12 @@
 """Publishes what the stream needs to know of the catalog, in the transaction that changes it."""
 
 import uuid
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import CompoundSelect, Row, Select, bindparam, null, select
 from sqlalchemy.orm import Session
 
 from invoicer.db import ApiKey, BillableMetric, CatalogSnapshotRow, Charge, ChargeFilter
@@ -104,28 +104,37 @@ def _select_metrics() -> Select[Any]:
 
 def _definitions(session: Session, metrics: Select[Any]) -> list[MetricDefinition]:
     rows = session.execute(metrics).all()
-    keys = _charge_keys(session, [row.id for row in rows])
-    return [metric_definition(row, {*keys[row.id], *(each["key"] for each in row.filters)}) for row in rows]
+    dimensions = load_dimensions(session, rows)
+    return [metric_definition(row, dimensions[row.id]) for row in rows]
 
 
-def _charge_keys(session: Session, metric_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, set[str]]:
-    """The keys that charges tell the events of each metric apart by.
+def load_dimensions(
+    session: Session, metrics: Collection[BillableMetric] | Sequence[Row[Any]]
+) -> Mapping[uuid.UUID, set[str]]:
+    """The keys that filters and charges tell the events of each metric apart by, by its id.
 
     The charges of a deleted plan count as well: their last period may still have to be billed.
     """
-    keys: defaultdict[uuid.UUID, set[str]] = defaultdict(set)
-    of_metrics = (Charge.billable_metric_id.in_(metric_ids), Charge.deleted_at.is_(None))
-    charges = session.execute(select(Charge.billable_metric_id, Charge.properties).where(*of_metrics))
-    for metric_id, properties in charges:
-        keys[metric_id].update(_group_keys(properties))
-    filters = session.execute(
+    keys = {metric.id: {each["key"] for each in metric.filters} for metric in metrics}
+    if keys:
+        for metric_id, properties, values in session.execute(_select_charge_keys(), {"metric_ids": list(keys)}):
+            keys[metric_id].update(_group_keys(properties), values or ())
+    return keys
+
+
+@lru_cache(maxsize=1)
+def _select_charge_keys() -> CompoundSelect[Any]:
+    """What names the keys of each metric: properties of its charges, properties and values of their filters."""
+    of_metrics = (
+        Charge.billable_metric_id.in_(bindparam("metric_ids", expanding=True)),
+        Charge.deleted_at.is_(None),
+    )
+    filters = (
         select(Charge.billable_metric_id, ChargeFilter.properties, ChargeFilter.values)
         .join(Charge, Charge.id == ChargeFilter.charge_id)
         .where(*of_metrics, ChargeFilter.deleted_at.is_(None))
     )
-    for metric_id, properties, values in filters:
-        keys[metric_id].update(_group_keys(properties), values)
-    return keys
+    return filters.union_all(select(Charge.billable_metric_id, Charge.properties, null()).where(*of_metrics))
 
 
 def _group_keys(properties: Mapping[str, Any]) -> list[str]:
