@@ -58,7 +58,7 @@ def _are_plain(properties: Mapping[str, object]) -> bool:
     for value in properties.values():
         kind = type(value)
         if kind is int:
-            if not _SMALLEST_INT < value < _LARGEST_INT:  # type: ignore[operator]  # an int, see above
+            if not _SMALLEST_INT < value < _LARGEST_INT:
                 return False
         elif kind is not str and kind is not bool and value is not None:
             return False
