@@ -54,6 +54,16 @@ class EventIntake:
         """Decides the repeats of the window; the rest is ours to publish (id → index), again in this request, or
         somebody else's.
         """
+        ids = [events[index].event_id for index in undecided]
+        if not self._window.knows_any(ids) and self._claims.keys().isdisjoint(ids):
+            mine = dict(zip(ids, undecided, strict=True))
+            if len(mine) == len(ids):  # all of them are new, as in most requests
+                return mine, [], {}
+        return self._sort_one_by_one(events, undecided, outcomes)
+
+    def _sort_one_by_one(
+        self, events: Sequence[Event], undecided: list[int], outcomes: list[Outcome | None]
+    ) -> tuple[dict[bytes, int], list[int], dict[_Claim, list[int]]]:
         mine: dict[bytes, int] = {}
         again: list[int] = []
         foreign: dict[_Claim, list[int]] = {}

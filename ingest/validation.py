@@ -49,7 +49,8 @@ def validate_event(sent: object, organization_id: str, now_us: int, evaluators: 
     else:
         named = _identified(sent, issues)
     timestamp_us = _timestamp(named.timestamp, now_us, issues)
-    amount = _amount(named.precise_total_amount_cents, issues)
+    sent_amount = named.precise_total_amount_cents
+    amount = None if sent_amount is None else _amount(sent_amount, issues)
     properties_json = _properties_json(named.properties, issues)
     if issues:
         return issues
@@ -142,8 +143,6 @@ def _timestamp(value: object, now_us: int, issues: Issues) -> int | None:
 
 def _amount(value: object, issues: Issues) -> Decimal | None:
     """An amount of 18 digits and 15 decimals at most, as number or as plain text."""
-    if value is None:
-        return None
     text = _number_text(value)
     amount = None if text is None else parse_quantity(text, decimals=MAX_AMOUNT_DECIMALS)
     if amount is None:
