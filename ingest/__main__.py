@@ -5,6 +5,7 @@ flight are answered, gathered events are sent.
 """
 
 import asyncio
+import gc
 import signal
 
 import structlog
@@ -81,6 +82,8 @@ async def serve(app: IngestApp, settings: Settings) -> None:
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop)
+            # What exists now stays, and the window will hold a million ids: no cycles to look for among them.
+            gc.freeze()
             _log.info("ingest_serving", host=settings.host, port=settings.port)
             await server.serve()
     except TimeoutError:

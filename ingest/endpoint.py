@@ -9,6 +9,7 @@ With `?partial=true` the valid ones are stored and every event is told its `stat
 """
 
 import time
+from collections.abc import Sequence
 from urllib.parse import parse_qs
 
 import structlog
@@ -29,8 +30,9 @@ from ingest.http import (
 from ingest.intake import EventIntake
 from ingest.live_catalog import LiveCatalog
 from ingest.metrics import IngestMetrics
+from ingest.parsing import read_batch, read_single, sent_codes
 from ingest.properties import Issues
-from ingest.validation import ValidEvent, batch_root, parse_json, sent_codes, single_root, validate_event
+from ingest.validation import ValidEvent, validate_event
 from schemas.clock import Clock
 from schemas.errors import InputError, TransientError, Unauthorized
 from schemas.settings import Settings
@@ -100,7 +102,7 @@ class EventsEndpoint:
         return organization_id
 
     async def _single(self, body: bytes, organization_id: str) -> Answer:
-        [checked] = await self._check([single_root(parse_json(body))], organization_id)
+        [checked] = await self._check([read_single(body)], organization_id)
         if not isinstance(checked, ValidEvent):
             raise InputError(checked)
         [outcome] = await self._intake.take([checked.event])
@@ -108,7 +110,7 @@ class EventsEndpoint:
         return Answer(200, encode_single(checked, outcome))
 
     async def _batch(self, body: bytes, organization_id: str, *, partial: bool) -> Answer:
-        sent = batch_root(parse_json(body), self._batch_events_max)
+        sent = read_batch(body, self._batch_events_max)
         checked = await self._check(sent, organization_id)
         valid = [entry for entry in checked if isinstance(entry, ValidEvent)]
         if len(valid) < len(checked) and not partial:
@@ -118,11 +120,13 @@ class EventsEndpoint:
         self._metrics.count_outcomes(outcomes)
         return Answer(200, encode_partial_batch(checked, outcomes) if partial else encode_batch(valid, outcomes))
 
-    async def _check(self, sent: list[object], organization_id: str) -> list[ValidEvent | Issues]:
+    async def _check(self, sent: Sequence[object], organization_id: str) -> list[ValidEvent | Issues]:
         """Each event that was sent, or its issues; the reception time of all of them is now."""
-        await self._catalog.look_up(organization_id, sent_codes(sent))
+        codes = sent_codes(sent)
+        await self._catalog.look_up(organization_id, codes)
+        evaluators = self._catalog.evaluators(organization_id, codes)
         now_us = to_microseconds(self._clock.now())
-        checked = [validate_event(event, organization_id, now_us, self._catalog.evaluator) for event in sent]
+        checked = [validate_event(event, organization_id, now_us, evaluators) for event in sent]
         if rejected := sum(not isinstance(entry, ValidEvent) for entry in checked):
             self._metrics.count_rejected(rejected)
         return checked

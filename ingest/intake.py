@@ -43,16 +43,29 @@ class EventIntake:
         outcomes: list[Outcome | None] = [None] * len(events)
         undecided = list(range(len(events)))
         while undecided:
-            mine, foreign = self._sort(events, undecided, outcomes)
-            undecided = await self._publish(events, mine, outcomes) if mine else []
+            mine, again, foreign = self._sort(events, undecided, outcomes)
+            undecided = await self._publish(events, mine, again, outcomes) if mine else []
             undecided += await _await_foreign(events, foreign, outcomes)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _sort(
         self, events: Sequence[Event], undecided: list[int], outcomes: list[Outcome | None]
-    ) -> tuple[dict[bytes, list[int]], dict[_Claim, list[int]]]:
-        """Decides the repeats of the window; the rest is ours to publish (id → indexes) or somebody else's."""
-        mine: dict[bytes, list[int]] = {}
+    ) -> tuple[dict[bytes, int], list[int], dict[_Claim, list[int]]]:
+        """Decides the repeats of the window; the rest is ours to publish (id → index), again in this request, or
+        somebody else's.
+        """
+        ids = [events[index].event_id for index in undecided]
+        if not self._window.knows_any(ids) and self._claims.keys().isdisjoint(ids):
+            mine = dict(zip(ids, undecided, strict=True))
+            if len(mine) == len(ids):  # all of them are new, as in most requests
+                return mine, [], {}
+        return self._sort_one_by_one(events, undecided, outcomes)
+
+    def _sort_one_by_one(
+        self, events: Sequence[Event], undecided: list[int], outcomes: list[Outcome | None]
+    ) -> tuple[dict[bytes, int], list[int], dict[_Claim, list[int]]]:
+        mine: dict[bytes, int] = {}
+        again: list[int] = []
         foreign: dict[_Claim, list[int]] = {}
         for index in undecided:
             event = events[index]
@@ -61,15 +74,15 @@ class EventIntake:
             if known is not None:
                 outcomes[index] = _repeat(known, event)
             elif event_id in mine:
-                mine[event_id].append(index)
+                again.append(index)
             elif (claim := self._claims.get(event_id)) is not None:
                 foreign.setdefault(claim, []).append(index)
             else:
-                mine[event_id] = [index]
-        return mine, foreign
+                mine[event_id] = index
+        return mine, again, foreign
 
     async def _publish(
-        self, events: Sequence[Event], mine: dict[bytes, list[int]], outcomes: list[Outcome | None]
+        self, events: Sequence[Event], mine: dict[bytes, int], again: list[int], outcomes: list[Outcome | None]
     ) -> list[int]:
         """Publishes the first event of each id; returns the indexes whose outcome is still open."""
         undecided: list[int] = []
@@ -77,16 +90,17 @@ class EventIntake:
         self._claims.update(dict.fromkeys(mine, claim))
         durable: dict[bytes, int] = {}
         try:
-            first = [events[indexes[0]] for indexes in mine.values()]
-            published = await self._publisher.publish(first)
-            for event, outcome, indexes in zip(first, published, mine.values(), strict=True):
-                outcomes[indexes[0]] = outcome
-                if outcome is Outcome.CONFLICT:  # the accepted content is not known here: ask again for the rest
-                    undecided += indexes[1:]
-                    continue
-                durable[event.event_id] = event.fingerprint
-                for index in indexes[1:]:
-                    outcomes[index] = _repeat(event.fingerprint, events[index])
+            published = await self._publisher.publish([events[index] for index in mine.values()])
+            for (event_id, index), outcome in zip(mine.items(), published, strict=True):
+                outcomes[index] = outcome
+                if outcome is not Outcome.CONFLICT:
+                    durable[event_id] = events[index].fingerprint
+            for index in again:
+                known = durable.get(events[index].event_id)
+                if known is None:  # a conflict: the accepted content is not known here, so this one is asked anew
+                    undecided.append(index)
+                else:
+                    outcomes[index] = _repeat(known, events[index])
             self._window.remember(durable, time.monotonic())
         finally:
             for event_id in mine:

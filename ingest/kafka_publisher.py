@@ -62,6 +62,9 @@ class _Request:
             self.done.set_result(None)
 
 
+PartitionOf = Callable[[str, str], int]
+"""The partition of (organization, subscription)."""
+
 Delivered = Callable[[Pack[_Request], str | None], None]
 """Told on the event loop what became of a pack: None when it is durable, else why that is not known."""
 
@@ -89,7 +92,7 @@ class KafkaPublisher:
             events_max=settings.pack_events_max, bytes_max=MAX_RECORD_BYTES
         )
         self._linger: asyncio.TimerHandle | None = None
-        self._partition_of: Callable[[str, str], int] | None = None
+        self._partition_of: PartitionOf | None = None
         self._connecting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -120,10 +123,8 @@ class KafkaPublisher:
             return []
         loop = asyncio.get_running_loop()
         request = _Request(len(events), loop)
-        for event in events:
-            partition = self._partition_of(event.organization_id, event.external_subscription_id)
-            filled = self._gathering.add(partition, encode_line(event), request)
-            if filled is not None:
+        for partition, lines in _lines_by_partition(events, self._partition_of).items():
+            for filled in self._gathering.add(partition, lines, request):
                 self._send(filled)
         if self._linger is None:
             self._linger = loop.call_later(self._settings.pack_linger_ms / 1000, self._flush)
@@ -177,7 +178,19 @@ class KafkaPublisher:
         return self._topics.partitions_of(settings.usage_events_topic)
 
 
-def _cached_partition(partitions: int) -> Callable[[str, str], int]:
+def _lines_by_partition(events: Sequence[Event], partition_of: PartitionOf) -> dict[int, list[bytes]]:
+    lines: dict[int, list[bytes]] = {}
+    for event in events:
+        partition = partition_of(event.organization_id, event.external_subscription_id)
+        line = encode_line(event)
+        if partition in lines:
+            lines[partition].append(line)
+        else:
+            lines[partition] = [line]
+    return lines
+
+
+def _cached_partition(partitions: int) -> PartitionOf:
     @lru_cache(maxsize=SUBSCRIPTIONS_CACHED_MAX)
     def partition(organization_id: str, external_subscription_id: str) -> int:
         return partition_of(partition_key(organization_id, external_subscription_id), partitions)

@@ -56,9 +56,10 @@ class LiveCatalog:
             organization_id = self._cache.organization_of(api_key)
         return organization_id
 
-    def evaluator(self, organization_id: str, code: str) -> MetricEvaluator | None:
-        """How events with `code` are measured, as far as the snapshot in memory knows."""
-        return self._cache.evaluator(organization_id, code)
+    def evaluators(self, organization_id: str, codes: Iterable[str]) -> dict[str, MetricEvaluator]:
+        """How events with these codes are measured, as far as the snapshot in memory knows."""
+        found = {code: self._cache.evaluator(organization_id, code) for code in codes}
+        return {code: evaluator for code, evaluator in found.items() if evaluator is not None}
 
     async def look_up(self, organization_id: str, codes: Iterable[str]) -> None:
         """Refresh once for codes never met before, so an event sent right after its metric was made is checked.

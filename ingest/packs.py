@@ -31,20 +31,38 @@ class PackGathering(Generic[Sender]):
         self._bytes_max = bytes_max
         self._open: dict[int, Pack[Sender]] = {}
 
-    def add(self, partition: int, line: bytes, sender: Sender) -> Pack[Sender] | None:
-        """Lay `line` into the partition's open pack; the pack that it filled, or did not fit into, is returned."""
+    def add(self, partition: int, lines: list[bytes], sender: Sender) -> Iterator[Pack[Sender]]:
+        """Lay `lines` into the partition's open pack; those that they filled, or did not fit into, are returned.
+
+        To be gone through to its end: the lines are laid on the way.
+        """
+        size_bytes = sum(map(len, lines)) + len(lines)
         pack = self._open.get(partition)
-        closed: Pack[Sender] | None = None
-        if pack is not None and pack.size_bytes + len(line) + 1 > self._bytes_max:
-            pack, closed = None, pack
+        open_lines, open_bytes = (0, 0) if pack is None else (len(pack.lines), pack.size_bytes)
+        fits = open_lines + len(lines) < self._events_max and open_bytes + size_bytes <= self._bytes_max
+        if fits:
+            self._lay(partition, lines, size_bytes, sender)
+            return
+        for line in lines:
+            yield from self._add_one(partition, line, sender)
+
+    def _add_one(self, partition: int, line: bytes, sender: Sender) -> Iterator[Pack[Sender]]:
+        size_bytes = len(line) + 1
+        pack = self._open.get(partition)
+        if pack is not None and pack.size_bytes + size_bytes > self._bytes_max:
+            yield self._open.pop(partition)
+        pack = self._lay(partition, [line], size_bytes, sender)
+        if len(pack.lines) >= self._events_max:
+            yield self._open.pop(partition)
+
+    def _lay(self, partition: int, lines: list[bytes], size_bytes: int, sender: Sender) -> Pack[Sender]:
+        pack = self._open.get(partition)
         if pack is None:
             pack = self._open[partition] = Pack(partition)
-        pack.lines.append(line)
-        pack.size_bytes += len(line) + 1
-        pack.senders[sender] += 1
-        if closed is None and len(pack.lines) >= self._events_max:
-            closed = self._open.pop(partition)
-        return closed
+        pack.lines += lines
+        pack.size_bytes += size_bytes
+        pack.senders[sender] += len(lines)
+        return pack
 
     def drain(self) -> Iterator[Pack[Sender]]:
         """Close and hand over every open pack."""

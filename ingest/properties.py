@@ -18,6 +18,8 @@ MAX_NUMBER_CHARS = 40
 
 _LARGEST_INT = 10**MAX_NUMBER_CHARS
 _SMALLEST_INT = -(10 ** (MAX_NUMBER_CHARS - 1))
+_NUL = b"\\u0000"
+"""How a NUL is written; a text may also hold these six characters behind an escaped backslash."""
 _encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
@@ -39,10 +41,28 @@ def canonical_json(properties: Mapping[str, object], issues: Issues) -> bytes:
     if len(properties) > MAX_PROPERTIES:
         issues["properties"] = ["value_is_too_long"]
         return b"{}"
-    encoded = _encoder.encode(_plain_properties(properties, issues))
+    encoded = _encoder.encode(properties) if _are_plain(properties) else b""
+    if not encoded or _NUL in encoded:
+        encoded = _encoder.encode(_plain_properties(properties, issues))
     if len(encoded) > MAX_PROPERTIES_BYTES:
         issues["properties"] = ["value_is_too_long"]
     return encoded
+
+
+def _are_plain(properties: Mapping[str, object]) -> bool:
+    """Whether all values are texts, whole numbers, booleans or null, which are written as they are.
+
+    True of nearly every event, and told in a fraction of the time that a walk through the values takes. A NUL is
+    not looked for: it shows in what is written.
+    """
+    for value in properties.values():
+        kind = type(value)
+        if kind is int:
+            if not _SMALLEST_INT < value < _LARGEST_INT:
+                return False
+        elif kind is not str and kind is not bool and value is not None:
+            return False
+    return True
 
 
 def with_property(properties: Mapping[str, object], key: str, text: str | None) -> bytes:

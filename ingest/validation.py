@@ -1,20 +1,21 @@
-"""From the bytes of a request to events that can be counted, or to every issue at once. Pure.
+"""From what was sent to events that can be counted, or to every issue at once. Pure.
 
 Limits of every field: see the constants here, in `ingest.properties` and in `schemas.events`.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
 import msgspec
 
+from ingest.parsing import IdentifiedEvent
 from ingest.properties import Issues, canonical_json, plain_number, with_property
-from schemas.errors import BadRequest, InputError, PoisonEvent
+from schemas.errors import PoisonEvent
 from schemas.events import MAX_AMOUNT_DECIMALS, MAX_IDENTIFIER_CHARS, Event, make_event, parse_quantity
 from schemas.expression import ExpressionError
-from schemas.metrics import NUMERIC_AGGREGATIONS, AggregationType, MetricEvaluator, numeric_value
+from schemas.metrics import NUMERIC_AGGREGATIONS, AggregationType, MetricEvaluator, number_of, numeric_value
 from schemas.time_text import parse_epoch_seconds
 
 OLDEST_TIMESTAMP_US: Final = 946_684_800_000_000
@@ -22,11 +23,10 @@ OLDEST_TIMESTAMP_US: Final = 946_684_800_000_000
 MAX_AHEAD_US: Final = 24 * 3600 * 1_000_000
 """A day ahead of us: time zones and clock skew, not the future."""
 
-EvaluatorOf = Callable[[str, str], MetricEvaluator | None]
-"""How events of (organization, code) are measured; None for a code nobody measures yet."""
+Evaluators = Mapping[str, MetricEvaluator]
+"""How the events of a request are measured, by code; one that nobody measures yet is not there."""
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_json = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class ValidEvent(msgspec.Struct, frozen=True, gc=False):
@@ -36,97 +36,69 @@ class ValidEvent(msgspec.Struct, frozen=True, gc=False):
     shown_properties: bytes
 
 
-def parse_json(body: bytes) -> object:
-    """The JSON value of `body`, numbers exact.
-
-    Raises: BadRequest when it is not JSON in UTF-8, nested past the interpreter's stack, or holds a number whose
-    exponent nothing can represent. Lone surrogates are no JSON text and end here too.
-    """
-    try:
-        return _json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
-        raise BadRequest("the request body is not valid JSON") from error
-
-
-def single_root(document: object) -> Mapping[str, object]:
-    """The value under `event`.
-
-    Raises: BadRequest when it is missing, empty or no object.
-    """
-    event = document.get("event") if isinstance(document, dict) else None
-    if not isinstance(event, dict) or not event:
-        raise BadRequest.missing_root("event")
-    return event
-
-
-def batch_root(document: object, events_max: int) -> list[object]:
-    """The list under `events`, holding 1 to `events_max` entries.
-
-    Raises: BadRequest when the body is no object; InputError for an empty, overlong or otherwise wrong list.
-    Source: Lago API, batch of events.
-    """
-    if not isinstance(document, dict):
-        raise BadRequest.missing_root("events")
-    events = document.get("events")
-    if events is None or events == []:
-        raise InputError({"events": ["no_events"]})
-    if not isinstance(events, list):
-        raise InputError({"events": ["value_is_invalid"]})
-    if len(events) > events_max:
-        raise InputError({"events": ["too_many_events"]})
-    return events
-
-
-def sent_codes(events: list[object]) -> set[str]:
-    """The metric codes that a request names."""
-    return {code for event in events if isinstance(event, dict) and isinstance(code := event.get("code"), str)}
-
-
-def validate_event(
-    sent: object, organization_id: str, now_us: int, evaluator_of: EvaluatorOf
-) -> ValidEvent | Issues:
+def validate_event(sent: object, organization_id: str, now_us: int, evaluators: Evaluators) -> ValidEvent | Issues:
     """The event that was sent, or everything that is wrong with it; an explicit null counts as absent.
 
     Unit:   `now_us` in microseconds since the epoch; it is the reception time.
     Bounds: timestamp in [2000-01-01, now + 24 h]; ids of 1 to 255 characters, no NUL.
     Source: Lago API, events. The code and the subscription need not exist.
     """
-    if not isinstance(sent, dict):
-        return {"event": ["value_is_invalid"]}
     issues: Issues = {}
-    transaction_id = _identifier(sent.get("transaction_id"), "transaction_id", issues)
-    code = _identifier(sent.get("code"), "code", issues)
-    subscription = sent.get("external_subscription_id")
-    if subscription is not None and subscription != "":
-        subscription = _identifier(subscription, "external_subscription_id", issues)
-    timestamp_us = _timestamp(sent.get("timestamp"), now_us, issues)
-    amount = _amount(sent.get("precise_total_amount_cents"), issues)
-    properties = sent.get("properties")
-    properties_json = b"{}" if properties is None else _properties_json(properties, issues)
+    if type(sent) is IdentifiedEvent and not sent.has_unusual_identifier():
+        named = sent
+    else:
+        named = _identified(sent, issues)
+    timestamp_us = _timestamp(named.timestamp, now_us, issues)
+    sent_amount = named.precise_total_amount_cents
+    amount = None if sent_amount is None else _amount(sent_amount, issues)
+    properties_json = _properties_json(named.properties, issues)
     if issues:
         return issues
     event = make_event(
         organization_id=organization_id,
-        external_subscription_id=subscription or "",
-        transaction_id=transaction_id,
-        code=code,
+        external_subscription_id=named.external_subscription_id or "",
+        transaction_id=named.transaction_id,
+        code=named.code,
         timestamp_us=timestamp_us,
         properties_json=properties_json,
         precise_total_amount_cents=amount,
         # Equal times stand for "sent without a timestamp" in the stream: keep the two cases apart.
         ingested_at_us=now_us + 1 if timestamp_us == now_us else now_us,
     )
-    evaluator = evaluator_of(organization_id, code)
+    evaluator = evaluators.get(named.code)
     if evaluator is None or evaluator.metric.aggregation_type is AggregationType.COUNT:
         return ValidEvent(event, properties_json)
-    return _measured(event, properties or {}, evaluator)
+    return _measured(event, named.properties, evaluator)
 
 
-def _measured(event: Event, properties: dict[str, object], evaluator: MetricEvaluator) -> ValidEvent | Issues:
+def _identified(sent: object, issues: Issues) -> IdentifiedEvent:
+    """`sent` with the identifiers it has; what is wrong with them is added to `issues`."""
+    fields = msgspec.structs.asdict(sent) if isinstance(sent, IdentifiedEvent) else sent
+    if not isinstance(fields, dict):
+        issues["event"] = ["value_is_invalid"]
+        return IdentifiedEvent("", "")
+    subscription = fields.get("external_subscription_id")
+    return IdentifiedEvent(
+        transaction_id=_identifier(fields.get("transaction_id"), "transaction_id", issues),
+        code=_identifier(fields.get("code"), "code", issues),
+        external_subscription_id=None
+        if subscription is None or subscription == ""
+        else _identifier(subscription, "external_subscription_id", issues),
+        timestamp=fields.get("timestamp"),
+        precise_total_amount_cents=fields.get("precise_total_amount_cents"),
+        properties=fields.get("properties"),
+    )
+
+
+def _measured(event: Event, sent_properties: object, evaluator: MetricEvaluator) -> ValidEvent | Issues:
     """Refuses what its metric could never count, so that an accepted event does not end as a dead letter."""
     metric = evaluator.metric
     field = metric.field_name or ""
+    properties = sent_properties if isinstance(sent_properties, dict) else {}
     try:
+        if evaluator.takes_plain_number:
+            number_of(properties.get(field))
+            return ValidEvent(event, event.properties_json)
         text = evaluator.field_text(event.code, event.timestamp_us, properties)
         if metric.aggregation_type in NUMERIC_AGGREGATIONS:
             numeric_value(text)
@@ -171,8 +143,6 @@ def _timestamp(value: object, now_us: int, issues: Issues) -> int | None:
 
 def _amount(value: object, issues: Issues) -> Decimal | None:
     """An amount of 18 digits and 15 decimals at most, as number or as plain text."""
-    if value is None:
-        return None
     text = _number_text(value)
     amount = None if text is None else parse_quantity(text, decimals=MAX_AMOUNT_DECIMALS)
     if amount is None:
@@ -200,6 +170,8 @@ def _number_text(value: object) -> str | None:
 
 
 def _properties_json(properties: object, issues: Issues) -> bytes:
+    if properties is None:
+        return b"{}"
     if not isinstance(properties, dict):
         issues["properties"] = ["value_is_invalid"]
         return b"{}"

@@ -29,6 +29,9 @@ MAX_AMOUNT_DECIMALS = 15
 """Decimals of `precise_total_amount_cents`."""
 ARRIVALS_KEPT = 64
 """Arrival times whose reading is remembered: the events of a request share theirs, and stand close together."""
+SUBSCRIPTIONS_KEPT = 16_384
+CODES_KEPT = 1_024
+"""Subscriptions and codes whose part of a line is remembered, 10 MB at most."""
 _length = Struct(">I").pack
 
 # Copied for each event, never written to: setting up a hash takes half as long again as copying one.
@@ -163,7 +166,7 @@ def make_event(
     )
 
 
-_line_encoder = msgspec.json.Encoder()
+_encode_text = msgspec.json.Encoder().encode
 _line_decoder = msgspec.json.Decoder(EventLine)
 _properties_decoder = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError)
@@ -171,20 +174,40 @@ _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Arithmetic
 
 
 def encode_line(event: Event) -> bytes:
-    """The event as one JSON object, without a line break."""
+    """The event as one JSON object, without a line break: an `EventLine`, written in a third of the time.
+
+    What stays the same from event to event of a subscription, a code or a request is not written anew.
+    """
     amount = event.precise_total_amount_cents
-    return _line_encoder.encode(
-        EventLine(
-            organization_id=event.organization_id,
-            external_subscription_id=event.external_subscription_id,
-            transaction_id=event.transaction_id,
-            code=event.code,
-            timestamp=format_epoch_seconds(event.timestamp_us),
-            properties=msgspec.Raw(event.properties_json),
-            precise_total_amount_cents=None if amount is None else format(amount, "f"),
-            ingested_at=format_epoch_seconds(event.ingested_at_us),
+    return b"".join(
+        (
+            _line_start(event.organization_id, event.external_subscription_id),
+            _encode_text(event.transaction_id),
+            _line_code(event.code),
+            format_epoch_seconds(event.timestamp_us).encode(),
+            b'","properties":',
+            event.properties_json,
+            b"" if amount is None else f',"precise_total_amount_cents":"{amount:f}"'.encode(),
+            _line_end(event.ingested_at_us),
         )
     )
+
+
+@lru_cache(SUBSCRIPTIONS_KEPT)
+def _line_start(organization_id: str, external_subscription_id: str) -> bytes:
+    organization, subscription = _encode_text(organization_id), _encode_text(external_subscription_id)
+    given = b'"external_subscription_id":' + subscription + b"," if external_subscription_id else b""
+    return b'{"organization_id":' + organization + b"," + given + b'"transaction_id":'
+
+
+@lru_cache(CODES_KEPT)
+def _line_code(code: str) -> bytes:
+    return b',"code":' + _encode_text(code) + b',"timestamp":"'
+
+
+@lru_cache(ARRIVALS_KEPT)
+def _line_end(ingested_at_us: int) -> bytes:
+    return b',"ingested_at":"' + format_epoch_seconds(ingested_at_us).encode() + b'"}'
 
 
 def encode_pack(lines: Iterable[bytes]) -> bytes:

@@ -90,7 +90,7 @@ class MetricEvaluator:
         self._expression: Expression | None = parse_expression(metric.expression) if metric.expression else None
         self._dimensions = metric.dimensions
         # Most metrics take a number from one property as it is; the type decides that once, not at every event.
-        self._is_plain_number = self._expression is None and metric.aggregation_type in NUMERIC_AGGREGATIONS
+        self.takes_plain_number = self._expression is None and metric.aggregation_type in NUMERIC_AGGREGATIONS
         self._field_name = metric.field_name or ""
         self._reads_properties = bool(metric.dimensions or metric.aggregation_type is not AggregationType.COUNT)
 
@@ -109,7 +109,7 @@ class MetricEvaluator:
             text = property_text(properties.get(key))
             if text is not None:
                 dimensions[key] = text
-        if self._is_plain_number:
+        if self.takes_plain_number:
             return Evaluation(self._evaluation, number_of(properties.get(self._field_name)), "", dimensions)
         value, identity = self._value(event, properties)
         return Evaluation(self._evaluation, value, identity, dimensions)

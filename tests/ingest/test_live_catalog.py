@@ -88,7 +88,7 @@ async def test_watching_survives_a_database_that_goes_away() -> None:
     row.snapshot = snapshot(3, [metric("late")])
     await asyncio.sleep(0.3)
     await catalog.stop()
-    assert catalog.evaluator(ORGANIZATION, "late") is not None
+    assert list(catalog.evaluators(ORGANIZATION, ["late", "never"])) == ["late"]
 
 
 async def test_silent_database_is_told_in_time_and_holds_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 """How lines are laid into packs."""
 
+from itertools import groupby
+from operator import itemgetter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,9 +11,11 @@ from ingest.packs import Pack, PackGathering
 
 
 def gather(lines: list[tuple[int, bytes]], *, events_max: int, bytes_max: int) -> list[Pack[str]]:
-    """All packs of `lines`, in the order they were closed."""
+    """All packs of `lines`, in the order they were closed; neighbours of one partition are added together."""
     gathering: PackGathering[str] = PackGathering(events_max=events_max, bytes_max=bytes_max)
-    packs = [pack for partition, line in lines if (pack := gathering.add(partition, line, "sender"))]
+    packs: list[Pack[str]] = []
+    for partition, group in groupby(lines, key=itemgetter(0)):
+        packs += gathering.add(partition, [line for _, line in group], "sender")
     return [*packs, *gathering.drain()]
 
 
@@ -36,9 +41,9 @@ def test_pack_counts_the_lines_of_each_sender() -> None:
     """A pack shared by two requests knows how many events each waits for."""
     gathering: PackGathering[str] = PackGathering(events_max=10, bytes_max=1000)
     for sender in ("first", "second", "first"):
-        gathering.add(0, b"x", sender)
+        assert list(gathering.add(0, [b"x", b"y"], sender)) == []
     [pack] = gathering.drain()
-    assert pack.senders == {"first": 2, "second": 1}
+    assert pack.senders == {"first": 4, "second": 2}
     assert list(gathering.drain()) == []
 
 
@@ -58,4 +63,5 @@ def test_packs_keep_every_line_once_in_order_per_partition(
     for pack in packs:
         assert pack.size_bytes == sum(len(line) + 1 for line in pack.lines)
         assert 1 <= len(pack.lines) <= events_max
+        assert pack.senders == {"sender": len(pack.lines)}
         assert pack.size_bytes <= bytes_max or len(pack.lines) == 1

@@ -5,20 +5,17 @@ from decimal import Decimal
 import pytest
 
 from ingest.properties import Issues
-from ingest.validation import ValidEvent, batch_root, parse_json, single_root, validate_event
-from schemas.errors import BadRequest, InputError
+from ingest.validation import ValidEvent, validate_event
 from schemas.events import decode_line, encode_line
 from schemas.metrics import MetricEvaluator
 from tests.ingest.builders import METRICS, NOW_SECONDS, ORGANIZATION, JsonObject, sent_event
 
 NOW_US = NOW_SECONDS * 1_000_000
-EVALUATORS = {(m.organization_id, m.code): MetricEvaluator(m) for m in METRICS}
+EVALUATORS = {metric.code: MetricEvaluator(metric) for metric in METRICS}
 
 
 def check(sent: object) -> ValidEvent | Issues:
-    return validate_event(
-        sent, ORGANIZATION, NOW_US, lambda organization, code: EVALUATORS.get((organization, code))
-    )
+    return validate_event(sent, ORGANIZATION, NOW_US, EVALUATORS)
 
 
 def valid(**changes: object) -> ValidEvent:
@@ -190,54 +187,3 @@ def test_expression_result_past_the_precision_is_refused() -> None:
     """The bounds of a quantity hold for what the expression computes."""
     issues = check(sent_event(code="megabytes", properties={"bytes": "9" * 25}))
     assert issues == {"properties.value": ["value_is_out_of_range"]}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"{'event':1}",
-        b'{"event":NaN}',
-        b'{"event":-Infinity}',
-        b'{"a":"\\ud800"}',
-        b'{"a":"\xff"}',
-        b"[" * 1000 + b"]" * 1000,
-        b"1" * 5000,
-        b"1e99999999999999999999999",
-    ],
-)
-def test_parse_json_refuses_what_is_not_json(body: bytes) -> None:
-    """Malformed, too deep or unrepresentable: a bad request, never a crash."""
-    with pytest.raises(BadRequest):
-        parse_json(body)
-
-
-@pytest.mark.parametrize(
-    "document", [None, 5, [], {}, {"event": None}, {"event": {}}, {"event": 5}, {"events": []}]
-)
-def test_single_root_missing_or_empty_is_a_bad_request(document: object) -> None:
-    """The message names the missing root."""
-    with pytest.raises(BadRequest, match="bad_request") as caught:
-        single_root(document)
-    assert caught.value.body() == {
-        "status": 400,
-        "error": "BadRequest: param is missing or the value is empty or invalid: event",
-    }
-
-
-@pytest.mark.parametrize(
-    ("document", "code"),
-    [
-        ({}, "no_events"),
-        ({"events": None}, "no_events"),
-        ({"events": []}, "no_events"),
-        ({"events": {"0": {}}}, "value_is_invalid"),
-        ({"events": [{}] * 4}, "too_many_events"),
-    ],
-)
-def test_batch_root_out_of_bounds_is_refused(document: object, code: str) -> None:
-    """A batch holds at least one event and at most the limit."""
-    with pytest.raises(InputError) as caught:
-        batch_root(document, 3)
-    assert caught.value.details == {"events": [code]}

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from schemas.errors import PoisonEvent
 from schemas.events import (
     Event,
+    EventLine,
     decode_line,
     decode_properties,
     encode_line,
@@ -103,6 +105,7 @@ def test_line_of_any_event_reads_back_as_the_event(
     line = encode_line(event)
     assert b"\n" not in line
     assert decode_line(line, received_at_us=0) == event
+    assert msgspec.json.encode(msgspec.json.decode(line, type=EventLine)) == line
 
 
 @pytest.mark.parametrize(
