@@ -1,5 +1,6 @@
 """Pages of collections."""
 
+import asyncio
 from datetime import timedelta
 
 import httpx
@@ -48,7 +49,7 @@ def test_pagination_falls_back_where_the_query_makes_no_sense(
     page: str | None, per_page: str | None, expected: tuple[int, int]
 ) -> None:
     """Bad values never fail a list."""
-    pagination = read_pagination(page, per_page)
+    pagination = asyncio.run(read_pagination(page, per_page))
 
     assert (pagination.page, pagination.per_page) == expected
 
