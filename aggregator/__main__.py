@@ -14,7 +14,7 @@ from aggregator.dead_letter_limits import DeadLetterLimits
 from aggregator.evaluation import MetricLookup
 from aggregator.event_store import EventStore
 from aggregator.index import DedupIndex
-from aggregator.kafka import DeadLetterProducer, KafkaOffsets, create_topics
+from aggregator.kafka import DeadLetterProducer, KafkaOffsets, TopicCreator
 from aggregator.observability import AggregatorMetrics, LagMetrics
 from aggregator.pipeline import Pipeline
 from aggregator.record_counter import RecordCounter
@@ -43,7 +43,8 @@ def main() -> None:
     status = StatusServer(settings.host, settings.metrics_port, registry, lag_watch)
     status.start()
     clickhouse = _until_there(status, WorkerState.WAITING_FOR_CLICKHOUSE, lambda: _open_clickhouse(settings))
-    _until_there(status, WorkerState.WAITING_FOR_KAFKA, lambda: _create_topics(settings))
+    creator = TopicCreator(settings.kafka_bootstrap_servers)
+    _until_there(status, WorkerState.WAITING_FOR_KAFKA, lambda: _create_topics(creator, settings))
     worker = AggregatorWorker(settings, _counter(settings, clickhouse, registry), status)
     lag_watch.start()
     worker.run()
@@ -77,9 +78,8 @@ def _open_clickhouse(settings: Settings) -> ClickHouse:
     return clickhouse
 
 
-def _create_topics(settings: Settings) -> None:
-    create_topics(
-        settings.kafka_bootstrap_servers,
+def _create_topics(creator: TopicCreator, settings: Settings) -> None:
+    creator.create_missing(
         topics(settings.usage_events_topic, settings.dead_letter_topic, settings.usage_events_partitions),
         replication_factor=settings.kafka_replication_factor,
     )

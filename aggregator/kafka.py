@@ -7,7 +7,6 @@ from time import monotonic
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
@@ -53,13 +52,14 @@ class KafkaOffsets:
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         if not wanted:
             return {}
-        with translate_kafka_errors():
-            admin = AdminClient({"bootstrap.servers": self._bootstrap_servers})
-            requests = admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(self._group, wanted)], request_timeout=ANSWER_SECONDS_MAX
+        with self._consumer() as consumer:
+            answered = consumer.committed(wanted, timeout=ANSWER_SECONDS_MAX)
+        failed = [item for item in answered if item.error is not None]
+        if failed:
+            raise TransientError(
+                "kafka", f"committed offset of partition {failed[0].partition}: {failed[0].error}"
             )
-            answered = requests[self._group].result()
-        return {item.partition: max(item.offset, 0) for item in answered.topic_partitions}
+        return {item.partition: max(item.offset, 0) for item in answered}
 
     def _partitions(self, consumer: Consumer) -> list[int]:
         topic = consumer.list_topics(self._topic, timeout=ANSWER_SECONDS_MAX).topics[self._topic]
@@ -238,38 +238,46 @@ class LineProducer:
             raise TransientError("kafka", failures[0] if failures else f"{unsent} lines unsent")
 
 
-def create_topics(bootstrap_servers: str, wanted: Sequence[Topic], *, replication_factor: int) -> None:
-    """Create the topics that are missing; existing ones are left as they are.
+class TopicCreator:
+    """Creates topics; blocking. To be kept until the process ends.
 
-    Raises: TransientError when the brokers do not answer or refuse.
+    The driver answers from a thread of its own. A client that goes as soon as its answer is there takes away what
+    that thread still returns to, and the process ends with SIGSEGV, once in some thirty times on a busy machine.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    with translate_kafka_errors():
-        existing = admin.list_topics(timeout=ANSWER_SECONDS_MAX).topics
-        missing = [topic for topic in wanted if topic.name not in existing]
-        if missing:
-            _create(admin, missing, replication_factor)
 
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
 
-def _create(admin: AdminClient, missing: Sequence[Topic], replication_factor: int) -> None:
-    requests: Mapping[str, object] = admin.create_topics(
-        [
-            NewTopic(
-                topic.name,
-                num_partitions=topic.partitions,
-                replication_factor=replication_factor,
-                config=dict(topic.config),
-            )
-            for topic in missing
-        ],
-        request_timeout=ANSWER_SECONDS_MAX,
-    )
-    for request in requests.values():
-        try:
-            request.result()  # type: ignore[attr-defined]  # a Future; the driver is untyped
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
+    def create_missing(self, wanted: Sequence[Topic], *, replication_factor: int) -> None:
+        """Create the topics that are missing; existing ones are left as they are.
+
+        Raises: TransientError when the brokers do not answer or refuse.
+        """
+        with translate_kafka_errors():
+            existing = self._admin.list_topics(timeout=ANSWER_SECONDS_MAX).topics
+            missing = [topic for topic in wanted if topic.name not in existing]
+            if missing:
+                self._create(missing, replication_factor)
+
+    def _create(self, missing: Sequence[Topic], replication_factor: int) -> None:
+        requests: Mapping[str, object] = self._admin.create_topics(
+            [
+                NewTopic(
+                    topic.name,
+                    num_partitions=topic.partitions,
+                    replication_factor=replication_factor,
+                    config=dict(topic.config),
+                )
+                for topic in missing
+            ],
+            request_timeout=ANSWER_SECONDS_MAX,
+        )
+        for request in requests.values():
+            try:
+                request.result()  # type: ignore[attr-defined]  # a Future; the driver is untyped
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
 
 
 @contextmanager

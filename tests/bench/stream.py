@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from random import Random
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.events import encode_pack
 from schemas.partitioning import partition_key, partition_of
@@ -17,6 +16,7 @@ from tests.bench.measurement import BenchmarkError
 from tests.bench.processes import CpuWatch
 from tests.bench.site import PARTITIONS, TOPIC, BenchSite
 from tests.bench.usage_events import UsageEvents
+from tests.services.kafka_admin import topic_creator
 
 PACK_EVENTS = 50
 """Events a record; `ingest_batches` says what ingest really makes of batches of 100: 57 when this was chosen."""
@@ -53,7 +53,7 @@ class StreamFiller:
             key = partition_key(self._organization_id, subscription)
             self._by_partition[partition_of(key, PARTITIONS)].append(subscription)
         servers = site.kafka.bootstrap_servers
-        _create_topics(servers)
+        topic_creator(servers).create_missing(topics(TOPIC, f"{TOPIC}.dead", PARTITIONS), replication_factor=1)
         self._producer = Producer(
             {
                 "bootstrap.servers": servers,
@@ -131,14 +131,3 @@ def _wait_for(site: BenchSite, events: int) -> int:
         elif time.monotonic() - moved_at > STALLED_SECONDS_MAX:
             raise BenchmarkError(f"nothing was counted for {STALLED_SECONDS_MAX} s, {events - counted} to go")
         time.sleep(POLL_SECONDS)
-
-
-def _create_topics(bootstrap_servers: str) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    wanted = [
-        NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=1, config=dict(topic.config))
-        for topic in topics(TOPIC, f"{TOPIC}.dead", PARTITIONS)
-        if topic.name not in admin.list_topics(timeout=TOPIC_SECONDS_MAX).topics
-    ]
-    for created in (admin.create_topics(wanted) if wanted else {}).values():
-        created.result(timeout=TOPIC_SECONDS_MAX)

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session, joinedload
 
 from aggregator.clickhouse import ClickHouse, connect_server, create_tables
 from aggregator.event_store import EventStore
-from aggregator.kafka import create_topics
 from invoicer.billing.subscription_creation import create_subscription
 from invoicer.billing.subscription_input import SubscriptionInput
 from invoicer.catalog.bootstrap import ensure_organization
@@ -30,6 +29,7 @@ from tests.end_to_end.outages.site import OutageSite
 from tests.faults.scenario import Scenario
 from tests.invoicer.billing.make_catalog import Catalog
 from tests.invoicer.fakes import FakeUsage
+from tests.services.kafka_admin import topic_creator
 from tests.services.millrace import API_KEY
 
 CODE = "calls"
@@ -133,7 +133,8 @@ def make_due_site(site: OutageSite, name: str, count: int, folder: Path) -> DueS
     """A database, a ClickHouse database and an empty topic of its own, on the services of `site`."""
     database_url = site.postgres.create_database(name)
     clickhouse_url = f"{site.clickhouse.url}/{name}"
-    create_topics(site.kafka.bootstrap_servers, topics(name, f"{name}.dead", 1), replication_factor=1)
+    wanted = topics(name, f"{name}.dead", 1)
+    topic_creator(site.kafka.bootstrap_servers).create_missing(wanted, replication_factor=1)
     organization_id = enter_catalog(database_url, count)
     clickhouse = connect_server(clickhouse_url)
     count_usage(clickhouse, organization_id, count, folder)

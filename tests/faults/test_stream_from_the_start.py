@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from aggregator.kafka import KafkaOffsets
 from tests.aggregator.worker import Cluster
@@ -14,6 +13,7 @@ from tests.faults.oracle import StoredRow, read_stored
 from tests.faults.scenario import Scenario
 from tests.faults.seeds import FaultRound
 from tests.faults.stream import assert_exactly_once, count_doubled, wait_until_drained
+from tests.services.kafka_admin import kafka_admin
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults(rounds_max=4)]
 
@@ -50,9 +50,9 @@ def test_offsets_or_index_or_both_lost_count_nothing_again(
 
 def reset_offsets(cluster: Cluster) -> None:
     """Commit offset 0 everywhere in the group's name; no worker may run."""
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
     start = [TopicPartition(cluster.topic, partition, 0) for partition in range(PARTITIONS)]
-    request = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(cluster.group, start)])
+    asked = [ConsumerGroupTopicPartitions(cluster.group, start)]
+    request = kafka_admin(cluster.bootstrap_servers).alter_consumer_group_offsets(asked)
     for partition in request[cluster.group].result(ANSWER_SECONDS_MAX).topic_partitions:
         assert partition.error is None, partition.error
     offsets = KafkaOffsets(cluster.bootstrap_servers, cluster.topic, cluster.group)

@@ -10,11 +10,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from tests.services.containers import docker_answers, run_container
 from tests.services.errors import ServiceUnavailable
 from tests.services.kafka import START_SECONDS_MAX, ApacheKafka, answers
+from tests.services.kafka_admin import kafka_admin
 from tests.services.kafka_jars import fetch_kafka_jars, kafka_version, locate_kafka_jars
 from tests.services.ports import LOOPBACK, free_port
 from tests.services.tansu import Tansu, bundled_tansu
@@ -65,9 +66,8 @@ class Kafka:
 
         Raises:  KafkaException when the topic exists or the broker refuses.
         """
-        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1)
-        admin.create_topics([topic])[name].result(timeout=TOPIC_SECONDS_MAX)
+        kafka_admin(self.bootstrap_servers).create_topics([topic])[name].result(timeout=TOPIC_SECONDS_MAX)
 
 
 def find_java(environ: Mapping[str, str]) -> str | None:
