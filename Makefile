@@ -21,7 +21,7 @@ test: lint ## Check style and types, then run every test (ARGS="-k name" to choo
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 faults: setup ## Run the fault suite, up to 20 rounds a scenario (ARGS="--fault-report docs/faults.md")
-	$(VENV)/bin/python -m pytest -m faults --fault-rounds 20 $(ARGS)
+	$(VENV)/bin/python -m pytest tests -m faults --fault-rounds 20 $(ARGS)
 
 lint: setup ## Check style and types
 	$(VENV)/bin/ruff check .
