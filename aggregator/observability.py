@@ -41,7 +41,7 @@ class AggregatorMetrics:
         self.synced = Counter("millrace_index_synced", "Index entries fetched from ClickHouse.", registry=registry)
         self.flush_seconds = Histogram(
             "millrace_flush_seconds",
-            "From a gathered batch to its checkpoint.",
+            "From a prepared batch to its checkpoint.",
             buckets=_FLUSH_SECONDS,
             registry=registry,
         )

@@ -13,7 +13,6 @@ import argparse
 import cProfile
 import gc
 import logging
-import os
 import pstats
 import tempfile
 import time
@@ -69,8 +68,9 @@ from schemas.events import Event, Position, PositionedEvent, make_event
 from schemas.metrics import MetricDefinition
 from schemas.settings import Settings
 from schemas.time_text import to_microseconds
+from tests.bench.processes import LOAD_GENERATOR, CpuWatch
 from tests.services.clickhouse import EmbeddedClickHouse
-from tests.services.postgres_source import open_postgres
+from tests.services.postgres_source import postgres_server
 
 PERIOD_START = datetime(2026, 1, 1, tzinfo=UTC)
 PERIOD_END = datetime(2026, 2, 1, tzinfo=UTC)
@@ -107,6 +107,7 @@ class ClosingSite:
     engine: Engine
     clickhouse: ClickHouse
     directory: Path
+    pids: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,8 @@ def open_closing_site() -> Iterator[ClosingSite]:
     """PostgreSQL and ClickHouse as processes of their own, a clock at the start of the period."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="millrace-closing-")))
-        postgres = stack.enter_context(open_postgres(os.environ))
-        name = f"closing_{uuid.uuid4().hex[:12]}"
-        engine = open_engine(postgres.create_database(name))
-        stack.callback(postgres.drop_database, name)
+        postgres = stack.enter_context(postgres_server())
+        engine = open_engine(postgres.create_database("closing"))
         stack.callback(engine.dispose)
         Base.metadata.create_all(engine)
         server = stack.enter_context(EmbeddedClickHouse())
@@ -136,7 +135,8 @@ def open_closing_site() -> Iterator[ClosingSite]:
         stack.callback(clickhouse.close)
         create_tables(clickhouse, durable=False)
         clock = MovableClock(PERIOD_START)
-        yield ClosingSite(_context(engine, clickhouse, clock), clock, engine, clickhouse, directory)
+        pids = {"postgresql": postgres.process.pid, "clickhouse": server.process.pid}
+        yield ClosingSite(_context(engine, clickhouse, clock), clock, engine, clickhouse, directory, pids)
 
 
 def _context(engine: Engine, clickhouse: ClickHouse, clock: MovableClock) -> Context:
@@ -177,21 +177,21 @@ def measure_closing(
     registry = CollectorRegistry()
     progress = Progress(registry, subscriptions)
     jobs = DueJobs(site.context, JobMetrics(registry), progress.note)
-    before, started = cpu_seconds(), time.perf_counter()
+    watch, started = CpuWatch(site.pids), time.perf_counter()
     if profile is not None:
         profile.enable()
     jobs.run(PERIOD_END)
     if profile is not None:
         profile.disable()
     seconds = time.perf_counter() - started
-    spent = {name: value - before.get(name, 0.0) for name, value in cpu_seconds().items()}
+    spent = watch.spent()
     check_invoices(site, subscriptions, events_each)
     return ClosingFigures(
         invoices=subscriptions,
         seconds=seconds,
         per_second=subscriptions / seconds,
         per_second_of_tenths=progress.rates(started),
-        cpu_seconds=spent,
+        cpu_seconds={"invoicer": spent.pop(LOAD_GENERATOR), **spent},
     )
 
 
@@ -429,38 +429,6 @@ def check_invoices(site: ClosingSite, subscriptions: int, events_each: int) -> N
     if found != expected or numbers != subscriptions:
         wrong = [name for name in expected if found.get(name) != expected[name]]
         raise AssertionError(f"{len(wrong)} subscriptions are not billed right, {numbers} numbers: {wrong[:5]}")
-
-
-def cpu_seconds() -> dict[str, float]:
-    """User and system seconds spent by now: this process, and each service that it started."""
-    spent = {"invoicer": time.process_time()}
-    parents = {pid: int(fields[1]) for pid, fields in _processes().items()}
-    for pid, fields in _processes().items():
-        owner = pid if parents.get(pid) == os.getpid() else parents.get(pid, 0)
-        if parents.get(owner) == os.getpid():
-            name = "postgresql" if "postgres" in _command(owner) else "clickhouse"
-            seconds = sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
-            spent[name] = spent.get(name, 0.0) + seconds
-    return spent
-
-
-def _processes() -> dict[int, list[str]]:
-    """The fields of each process's stat behind its name, from the state on."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                found[int(entry.name)] = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # ended since it was listed
-    return found
-
-
-def _command(pid: int) -> str:
-    try:
-        return (Path("/proc") / str(pid) / "comm").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 def main() -> None:
