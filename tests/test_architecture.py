@@ -107,3 +107,21 @@ def test_top_level_holds_only_what_belongs_there() -> None:
         "build", "data", "millrace.egg-info",
     }  # fmt: skip
     assert {path.name for path in ROOT.iterdir()} - generated <= tracked
+
+
+@pytest.mark.parametrize("driver", sorted(DRIVERS["confluent_kafka"]))
+def test_kafka_admin_client_lives_as_long_as_its_owner(driver: str) -> None:
+    """One that is a local name ends while the driver's thread returns to it, and the process with it (SIGSEGV)."""
+    tree = ast.parse((ROOT / driver).read_text())
+    kept = {node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and is_own(node.targets[0])}
+    made = {node for node in ast.walk(tree) if isinstance(node, ast.Call) and is_named(node.func, "AdminClient")}
+    assert made
+    assert made <= kept
+
+
+def is_own(target: ast.expr) -> bool:
+    return isinstance(target, ast.Attribute) and is_named(target.value, "self")
+
+
+def is_named(expression: ast.expr, name: str) -> bool:
+    return isinstance(expression, ast.Name) and expression.id == name
