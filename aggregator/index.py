@@ -55,7 +55,7 @@ _LATEST, _COMPLETE_FROM, _SWEPT_TO, _SWEEPING_TO, _SWEEP_PLACE = (
 
 
 class Indexed(Protocol):
-    """What the index keeps of a stored event; `ingested_at_us` is not before 1970."""
+    """What the index keeps of a stored event; an arrival before 1970, by a test clock, is kept as of then."""
 
     @property
     def event_id(self) -> bytes: ...
@@ -138,7 +138,10 @@ class DedupIndex:
     def add(self, entries: Collection[Indexed], checkpoints: Mapping[int, int]) -> None:
         """Add stored events and move checkpoints, together or not at all; a checkpoint never moves back."""
         pack = _VALUE.pack
-        pairs = [(entry.event_id, pack(entry.fingerprint, entry.ingested_at_us // _HOUR_US)) for entry in entries]
+        pairs = [
+            (entry.event_id, pack(entry.fingerprint, max(entry.ingested_at_us, 0) // _HOUR_US))
+            for entry in entries
+        ]
         pairs.sort(key=itemgetter(0))
         latest = max((entry.ingested_at_us for entry in entries), default=0) // _HOUR_US
 

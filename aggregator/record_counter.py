@@ -1,4 +1,4 @@
-"""From decoded Kafka records to counted events and kept dead letters: what has to be done before an ack."""
+"""From Kafka records to counted events and kept dead letters: what has to be done before an ack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -51,6 +51,14 @@ def test_sweep_deletes_what_arrived_in_an_hour_before_the_retention(
     assert index.complete_from_us == (0 if is_kept else NOON_US - 2 * DAY_US)
 
 
+def test_arrival_before_1970_is_kept_as_of_then(index: DedupIndex) -> None:
+    """A test clock may stand anywhere, and what was stored must be known."""
+    index.add([arrived(1, -5 * DAY_US)], {0: 1})
+    index.add([arrived(2, -4 * DAY_US), arrived(3, NOON_US)], {0: 2})
+    assert known(index, range(4)) == [1, 2, 3]
+    assert sweep_all(index) == 2
+
+
 def test_sweep_looks_at_so_many_keys_at_once(monkeypatch: pytest.MonkeyPatch, index: DedupIndex) -> None:
     """A step is bounded whatever is due, and larger after a larger batch."""
     monkeypatch.setattr(index_module, "SWEEP_KEYS_MIN", 10)
