@@ -1,12 +1,10 @@
 """Where the aggregator meets its services: errors, the catalog, the watermark, the status page, Faust."""
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import faust
 import httpx
 import pytest
 from clickhouse_connect.driver.exceptions import (
@@ -15,11 +13,9 @@ from clickhouse_connect.driver.exceptions import (
     ProgrammingError,
     StreamFailureError,
 )
-from faust.types.tuples import TP, ConsumerMessage
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
-from aggregator.agents import HeldTopic
 from aggregator.catalog_source import catalog_loader, open_catalog_engine
 from aggregator.clickhouse import ClickHouse, connect_server, translate_errors
 from aggregator.evaluation import MetricLookup
@@ -181,22 +177,6 @@ def test_status_server_tells_state_and_figures() -> None:
     assert httpx.get(f"{url}/metrics").status_code == 200
     assert httpx.get(f"{url}/other").status_code == 404
     status.stop()
-
-
-def test_held_topic_message_that_faust_skips_is_not_acknowledged(tmp_path: Path) -> None:
-    """The acknowledgement of a skipped message must not let its offset be committed."""
-
-    async def run() -> bool:
-        app = faust.App("held", Topic=HeldTopic, datadir=tmp_path, key_serializer="raw", value_serializer="raw")
-        topic = app.topic("usage", value_type=bytes)
-        place = TP("usage", 0)
-        message = ConsumerMessage("usage", 0, 7, 1.0, 0, [], None, b"{}", None, None, 2, tp=place, generation_id=1)
-        message.incref()  # as the conductor does for the one stream it delivers to
-        event = await topic.decode(message, propagate=True)
-        event.ack()
-        return bool(message.acked)
-
-    assert asyncio.run(run()) is False
 
 
 FAIL_TO_COUNT = """
