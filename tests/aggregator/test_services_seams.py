@@ -210,3 +210,43 @@ def test_worker_that_cannot_count_a_batch_ends_the_process(tmp_path: Path) -> No
     assert ended.returncode == 1
     assert "away for good" in ended.stdout
     assert "still here" not in ended.stdout
+
+
+GIVE_UP = """
+import asyncio
+from prometheus_client import CollectorRegistry
+from aggregator.agents import AggregatorWorker
+from aggregator.status import StatusServer
+from schemas.settings import Settings
+
+async def give_up():
+    worker.app = worker._make_app()
+    if SHOULD_STOP:
+        worker.app._stopped.set()
+    preparing = asyncio.create_task(worker._end_on_failure(asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    preparing.cancel()
+    await asyncio.gather(preparing, return_exceptions=True)
+
+worker = AggregatorWorker(Settings(), None, StatusServer("127.0.0.1", 0, CollectorRegistry()))
+asyncio.run(give_up())
+print("still here")
+"""
+
+
+@pytest.mark.parametrize(("should_stop", "returncode"), [(False, 1), (True, 0)], ids=["running", "stopping"])
+def test_worker_that_gives_up_a_batch_ends_the_process_unless_it_stops(
+    tmp_path: Path, should_stop: bool, returncode: int
+) -> None:
+    """A batch that is lost on the way would otherwise be passed by the offsets behind it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", f"SHOULD_STOP = {should_stop}\n{GIVE_UP}"],
+        cwd=ROOT,
+        env=millrace_environ({"index_dir": tmp_path}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == returncode, ended.stderr
+    assert ("given up" in ended.stdout, "still here" in ended.stdout) == (not should_stop, should_stop)
