@@ -11,47 +11,53 @@ T = TypeVar("T")
 
 
 class Gatherer(Generic[T]):
-    """One batch that is being filled while another one is counted; `add` waits while it is full."""
+    """One batch that is being filled while another one is counted; to add a record takes no task and no lock."""
 
     def __init__(self, *, events_max: int, seconds_max: float, bytes_max: int = BATCH_BYTES_MAX) -> None:
         self._events_max = events_max
         self._bytes_max = bytes_max
         self._seconds_max = seconds_max
-        self._changed = asyncio.Condition()
+        self._begun = asyncio.Event()
+        self._full = asyncio.Event()
+        self._room = asyncio.Event()
         self._clear()
 
     def _clear(self) -> None:
         self._items: list[T] = []
         self._events = 0
         self._bytes = 0
-        self._is_full = False
+        self._begun.clear()
+        self._full.clear()
+        self._room.set()
 
-    async def add(self, item: T, *, events: int, size_bytes: int) -> None:
-        """Add a record as soon as there is room; one that is too large for any batch is a batch of its own."""
-        async with self._changed:
-            while not self._has_room(events, size_bytes):
-                self._is_full = True
-                self._changed.notify_all()
-                await self._changed.wait()
-            self._items.append(item)
-            self._events += events
-            self._bytes += size_bytes
-            self._is_full = self._events >= self._events_max or self._bytes >= self._bytes_max
-            self._changed.notify_all()
+    def add(self, item: T, *, events: int, size_bytes: int) -> bool:
+        """Add a record unless there is no room; one that is too large for any batch is a batch of its own."""
+        if not self._has_room(events, size_bytes):
+            self._full.set()
+            self._room.clear()
+            return False
+        self._items.append(item)
+        self._events += events
+        self._bytes += size_bytes
+        self._begun.set()
+        if self._events >= self._events_max or self._bytes >= self._bytes_max:
+            self._full.set()
+        return True
+
+    async def wait_for_room(self) -> None:
+        """Wait, after a record that was not added, until a batch is taken."""
+        await self._room.wait()
 
     async def take(self) -> Sequence[T]:
         """The next batch: as soon as it is full, or `seconds_max` after its first record."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._items)
-            if not self._is_full:
-                try:
-                    async with asyncio.timeout(self._seconds_max):
-                        await self._changed.wait_for(lambda: self._is_full)
-                except TimeoutError:
-                    pass
-            items = self._items
-            self._clear()
-            self._changed.notify_all()
+        await self._begun.wait()
+        try:
+            async with asyncio.timeout(self._seconds_max):
+                await self._full.wait()
+        except TimeoutError:
+            pass
+        items = self._items
+        self._clear()
         return items
 
     def _has_room(self, events: int, size_bytes: int) -> bool:

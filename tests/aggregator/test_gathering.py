@@ -12,11 +12,11 @@ def test_take_when_full_of_events_does_not_wait() -> None:
 
     async def run() -> tuple[list[str], list[str]]:
         gatherer: Gatherer[str] = Gatherer(events_max=10, seconds_max=60)
-        await gatherer.add("a", events=6, size_bytes=1)
-        adding = asyncio.create_task(gatherer.add("b", events=6, size_bytes=1))
+        assert gatherer.add("a", events=6, size_bytes=1)
+        assert not gatherer.add("b", events=6, size_bytes=1)
         first = list(await gatherer.take())
-        await adding
-        await gatherer.add("c", events=4, size_bytes=1)
+        assert gatherer.add("b", events=6, size_bytes=1)
+        assert gatherer.add("c", events=4, size_bytes=1)
         return first, list(await gatherer.take())
 
     assert asyncio.run(run()) == (["a"], ["b", "c"])
@@ -27,7 +27,7 @@ def test_take_when_full_of_bytes_does_not_wait() -> None:
 
     async def run() -> list[str]:
         gatherer: Gatherer[str] = Gatherer(events_max=10, seconds_max=60, bytes_max=100)
-        await gatherer.add("huge", events=1, size_bytes=1000)
+        gatherer.add("huge", events=1, size_bytes=1000)
         return list(await gatherer.take())
 
     assert asyncio.run(run()) == ["huge"]
@@ -38,19 +38,53 @@ def test_take_partial_batch_comes_after_the_time() -> None:
 
     async def run() -> list[str]:
         gatherer: Gatherer[str] = Gatherer(events_max=10, seconds_max=0.02)
-        await gatherer.add("a", events=1, size_bytes=1)
+        gatherer.add("a", events=1, size_bytes=1)
         return list(await asyncio.wait_for(gatherer.take(), timeout=5))
 
     assert asyncio.run(run()) == ["a"]
 
 
-def test_add_to_a_full_batch_waits_until_it_is_taken() -> None:
+def test_add_to_a_full_batch_finds_room_once_it_is_taken() -> None:
     """A slow store stops the consumption instead of filling the memory."""
 
-    async def run() -> None:
+    async def run() -> list[str]:
         gatherer: Gatherer[str] = Gatherer(events_max=1, seconds_max=60)
-        await gatherer.add("a", events=1, size_bytes=1)
+        assert gatherer.add("a", events=1, size_bytes=1)
+        assert not gatherer.add("b", events=1, size_bytes=1)
+        waiting = asyncio.create_task(gatherer.wait_for_room())
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(gatherer.add("b", events=1, size_bytes=1), timeout=0.05)
+            await asyncio.wait_for(asyncio.shield(waiting), timeout=0.05)
+        taken = list(await gatherer.take())
+        await asyncio.wait_for(waiting, timeout=5)
+        assert gatherer.add("b", events=1, size_bytes=1)
+        return taken
 
-    asyncio.run(run())
+    assert asyncio.run(run()) == ["a"]
+
+
+def test_take_that_waits_comes_with_the_record_that_fills_the_batch() -> None:
+    """One that waits for the first record, and then for more, is woken for both."""
+
+    async def run() -> list[str]:
+        gatherer: Gatherer[str] = Gatherer(events_max=2, seconds_max=60)
+        taking = asyncio.create_task(gatherer.take())
+        for item in ("a", "b"):
+            await asyncio.sleep(0.01)
+            assert gatherer.add(item, events=1, size_bytes=1)
+        return list(await asyncio.wait_for(taking, timeout=5))
+
+    assert asyncio.run(run()) == ["a", "b"]
+
+
+def test_take_that_is_cancelled_keeps_the_records() -> None:
+    """They are in the batch of the next one."""
+
+    async def run() -> list[str]:
+        gatherer: Gatherer[str] = Gatherer(events_max=2, seconds_max=60)
+        gatherer.add("a", events=1, size_bytes=1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(gatherer.take(), timeout=0.01)
+        gatherer.add("b", events=1, size_bytes=1)
+        return list(await asyncio.wait_for(gatherer.take(), timeout=5))
+
+    assert asyncio.run(run()) == ["a", "b"]

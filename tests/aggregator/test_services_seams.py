@@ -1,12 +1,10 @@
 """Where the aggregator meets its services: errors, the catalog, the watermark, the status page, Faust."""
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import faust
 import httpx
 import pytest
 from clickhouse_connect.driver.exceptions import (
@@ -15,11 +13,9 @@ from clickhouse_connect.driver.exceptions import (
     ProgrammingError,
     StreamFailureError,
 )
-from faust.types.tuples import TP, ConsumerMessage
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
-from aggregator.agents import HeldTopic
 from aggregator.catalog_source import catalog_loader, open_catalog_engine
 from aggregator.clickhouse import ClickHouse, connect_server, translate_errors
 from aggregator.evaluation import MetricLookup
@@ -183,22 +179,6 @@ def test_status_server_tells_state_and_figures() -> None:
     status.stop()
 
 
-def test_held_topic_message_that_faust_skips_is_not_acknowledged(tmp_path: Path) -> None:
-    """The acknowledgement of a skipped message must not let its offset be committed."""
-
-    async def run() -> bool:
-        app = faust.App("held", Topic=HeldTopic, datadir=tmp_path, key_serializer="raw", value_serializer="raw")
-        topic = app.topic("usage", value_type=bytes)
-        place = TP("usage", 0)
-        message = ConsumerMessage("usage", 0, 7, 1.0, 0, [], None, b"{}", None, None, 2, tp=place, generation_id=1)
-        message.incref()  # as the conductor does for the one stream it delivers to
-        event = await topic.decode(message, propagate=True)
-        event.ack()
-        return bool(message.acked)
-
-    assert asyncio.run(run()) is False
-
-
 FAIL_TO_COUNT = """
 import asyncio
 from prometheus_client import CollectorRegistry
@@ -230,3 +210,43 @@ def test_worker_that_cannot_count_a_batch_ends_the_process(tmp_path: Path) -> No
     assert ended.returncode == 1
     assert "away for good" in ended.stdout
     assert "still here" not in ended.stdout
+
+
+GIVE_UP = """
+import asyncio
+from prometheus_client import CollectorRegistry
+from aggregator.agents import AggregatorWorker
+from aggregator.status import StatusServer
+from schemas.settings import Settings
+
+async def give_up():
+    worker.app = worker._make_app()
+    if SHOULD_STOP:
+        worker.app._stopped.set()
+    preparing = asyncio.create_task(worker._end_on_failure(asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    preparing.cancel()
+    await asyncio.gather(preparing, return_exceptions=True)
+
+worker = AggregatorWorker(Settings(), None, StatusServer("127.0.0.1", 0, CollectorRegistry()))
+asyncio.run(give_up())
+print("still here")
+"""
+
+
+@pytest.mark.parametrize(("should_stop", "returncode"), [(False, 1), (True, 0)], ids=["running", "stopping"])
+def test_worker_that_gives_up_a_batch_ends_the_process_unless_it_stops(
+    tmp_path: Path, should_stop: bool, returncode: int
+) -> None:
+    """A batch that is lost on the way would otherwise be passed by the offsets behind it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", f"SHOULD_STOP = {should_stop}\n{GIVE_UP}"],
+        cwd=ROOT,
+        env=millrace_environ({"index_dir": tmp_path}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == returncode, ended.stderr
+    assert ("given up" in ended.stdout, "still here" in ended.stdout) == (not should_stop, should_stop)
