@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal
+from itertools import accumulate
 
 import msgspec
 import pyarrow as pa
@@ -95,12 +96,7 @@ def _text(values: Sequence[str]) -> pa.Array:
 
 
 def _maps(values: Sequence[Mapping[str, str]]) -> pa.Array:
-    keys: list[str] = []
-    items: list[str] = []
-    offsets = [0]
-    for value in values:
-        if value:
-            keys.extend(value)
-            items.extend(value.values())
-        offsets.append(len(keys))
-    return pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), _text(keys), _text(items))
+    keys = [key for value in values for key in value]
+    texts = [text for value in values for text in value.values()]
+    offsets = list(accumulate(map(len, values), initial=0))
+    return pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), _text(keys), _text(texts))

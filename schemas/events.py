@@ -33,6 +33,7 @@ SUBSCRIPTIONS_KEPT = 16_384
 CODES_KEPT = 1_024
 """Subscriptions and codes whose part of a line is remembered, 10 MB at most."""
 _length = Struct(">I").pack
+_whole_number = int.from_bytes
 
 # Copied for each event, never written to: setting up a hash takes half as long again as copying one.
 _IDENTITY_HASH = blake2b(digest_size=16)
@@ -60,8 +61,8 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     ingested_at: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An accepted event, ready to be published or counted.
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """An accepted event, ready to be published or counted; `make_event` builds one.
 
     Units: `timestamp_us` and `ingested_at_us` are microseconds since the epoch, UTC.
     `properties_json` is a JSON object with sorted keys and plain numbers, as ingest writes it.
@@ -137,11 +138,10 @@ def content_fingerprint(
     stamp = "" if timestamp_us is None else timestamp_us
     digest = _CONTENT_HASH.copy()
     digest.update(f"{code}\0{stamp}\0{amount}\0".encode() + properties_json)
-    return int.from_bytes(digest.digest(), "big") >> 1
+    return _whole_number(digest.digest(), "big") >> 1
 
 
 def make_event(
-    *,
     organization_id: str,
     external_subscription_id: str,
     transaction_id: str,
@@ -152,23 +152,24 @@ def make_event(
     ingested_at_us: int,
 ) -> Event:
     """Build an event with its identity and fingerprint; without `timestamp_us` it happened when it arrived."""
+    # By place, not by name, here and in `decode_line`: names cost a tenth of reading a line.
     return Event(
-        organization_id=organization_id,
-        external_subscription_id=external_subscription_id,
-        transaction_id=transaction_id,
-        code=code,
-        timestamp_us=ingested_at_us if timestamp_us is None else timestamp_us,
-        properties_json=properties_json,
-        precise_total_amount_cents=precise_total_amount_cents,
-        ingested_at_us=ingested_at_us,
-        event_id=event_identity(organization_id, external_subscription_id, transaction_id),
-        fingerprint=content_fingerprint(code, timestamp_us, properties_json, precise_total_amount_cents),
+        organization_id,
+        external_subscription_id,
+        transaction_id,
+        code,
+        ingested_at_us if timestamp_us is None else timestamp_us,
+        properties_json,
+        precise_total_amount_cents,
+        ingested_at_us,
+        event_identity(organization_id, external_subscription_id, transaction_id),
+        content_fingerprint(code, timestamp_us, properties_json, precise_total_amount_cents),
     )
 
 
 _encode_text = msgspec.json.Encoder().encode
-_line_decoder = msgspec.json.Decoder(EventLine)
-_properties_decoder = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
+_read_line = msgspec.json.Decoder(EventLine).decode
+_read_properties = msgspec.json.Decoder(dict[str, object], float_hook=Decimal).decode
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError)
 """What the decoder raises: no JSON, no UTF-8, nested past the stack, an exponent no Decimal can have."""
 
@@ -221,22 +222,24 @@ def decode_line(line: bytes, *, received_at_us: int) -> Event:
     Raises: PoisonEvent for a line that is not an event.
     """
     try:
-        raw = _line_decoder.decode(line)
+        raw = _read_line(line)
     except _NOT_JSON as error:
         raise PoisonEvent("undecodable_event", str(error)) from error
-    if not (raw.organization_id and raw.transaction_id and raw.code):
+    organization_id, transaction_id, code = raw.organization_id, raw.transaction_id, raw.code
+    if not (organization_id and transaction_id and code):
         raise PoisonEvent("missing_field", "organization_id, transaction_id and code must not be empty")
     timestamp_us = _microseconds("timestamp", raw.timestamp)
-    ingested_at_us = _arrival_microseconds(raw.ingested_at) if raw.ingested_at else received_at_us
+    arrival, amount = raw.ingested_at, raw.precise_total_amount_cents
+    ingested_at_us = _arrival_microseconds(arrival) if arrival else received_at_us
     return make_event(
-        organization_id=raw.organization_id,
-        external_subscription_id=raw.external_subscription_id,
-        transaction_id=raw.transaction_id,
-        code=raw.code,
-        timestamp_us=None if timestamp_us == ingested_at_us else timestamp_us,
-        properties_json=bytes(raw.properties),
-        precise_total_amount_cents=_amount(raw.precise_total_amount_cents),
-        ingested_at_us=ingested_at_us,
+        organization_id,
+        raw.external_subscription_id,
+        transaction_id,
+        code,
+        None if timestamp_us == ingested_at_us else timestamp_us,
+        bytes(raw.properties),
+        None if amount is None else _amount(amount),
+        ingested_at_us,
     )
 
 
@@ -246,7 +249,7 @@ def decode_properties(properties_json: bytes) -> dict[str, object]:
     Raises: PoisonEvent when they are not a JSON object.
     """
     try:
-        return _properties_decoder.decode(properties_json)
+        return _read_properties(properties_json)
     except _NOT_JSON as error:
         raise PoisonEvent("undecodable_properties", str(error)) from error
 
@@ -263,9 +266,7 @@ def _arrival_microseconds(text: str) -> int:
     return _microseconds("ingested_at", text)
 
 
-def _amount(text: str | None) -> Decimal | None:
-    if text is None:
-        return None
+def _amount(text: str) -> Decimal:
     amount = parse_quantity(text, decimals=MAX_AMOUNT_DECIMALS)
     if amount is None:
         raise PoisonEvent("invalid_amount", f"precise_total_amount_cents {text[:40]!r}")

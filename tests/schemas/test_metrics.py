@@ -110,6 +110,36 @@ def test_dimensions_are_the_declared_properties_as_text() -> None:
     assert evaluation.dimensions == {"region": "eu", "tier": "3", "empty": ""}
 
 
+@pytest.mark.parametrize("padding", ["", "x" * 1_000])
+def test_dimensions_of_alternating_events_are_each_ones_own(padding: str) -> None:
+    """Events take turns, and so do metrics: what is remembered of one never shows at another, long or short."""
+    by_region = MetricEvaluator(a_metric(dimensions=("region", "tier")))
+    by_zone = MetricEvaluator(a_metric(dimensions=("zone", "tier")))
+    sent: list[tuple[dict[str, object], dict[str, str]]] = [
+        ({"region": "eu", "tier": 3}, {"region": "eu", "tier": "3"}),
+        ({"region": "eu"}, {"region": "eu"}),
+        ({"tier": "eu"}, {"tier": "eu"}),
+        ({"region": "", "tier": None}, {"region": ""}),
+        ({"region": "None"}, {"region": "None"}),
+        ({}, {}),
+    ]
+    for _ in range(2):
+        for properties, dimensions in sent:
+            event = an_event({**properties, "padding": padding})
+            assert by_region.evaluate(event).dimensions == dimensions
+            assert by_zone.evaluate(event).dimensions == {k: v for k, v in dimensions.items() if k == "tier"}
+
+
+def test_dimensions_that_come_again_are_one_map_unless_the_properties_are_long() -> None:
+    """What is remembered is bounded: a map of long texts is made anew."""
+    evaluator = MetricEvaluator(a_metric(dimensions=("region",)))
+    first, again = (evaluator.evaluate(an_event({"region": "eu", "n": n})) for n in (1, 2))
+    long, long_again = (evaluator.evaluate(an_event({"region": "x" * 512, "n": n})) for n in (1, 2))
+    assert first.dimensions is again.dimensions
+    assert long.dimensions == long_again.dimensions
+    assert long.dimensions is not long_again.dimensions
+
+
 def test_evaluation_name_changes_with_whatever_changes_the_value() -> None:
     """Stored rows under another name are evaluated anew when they are read."""
     names = {
