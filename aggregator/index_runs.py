@@ -28,10 +28,10 @@ import lmdb
 from aggregator.bloom import BloomFilter, HashedIds
 
 RUNS_MAX = 1_024
-"""LMDB wants to know. Of four thousand million entries there would be some 200 runs."""
-RUN_ENTRIES_MIN = 1024 * 1024
-"""What a run takes in a small index: 50 MB, of which a batch of 50,000 touches every page."""
-RUN_SHARE = 32
+"""LMDB wants to know. Of four thousand million entries there would be some 400 runs."""
+RUN_ENTRIES_MIN = 512 * 1024
+"""What a run takes in a small index: 25 MB, of which a batch of 50,000 touches every page."""
+RUN_SHARE = 64
 """In a large index a run takes this part of all entries, so that there are never many of them."""
 SETTLED_WRITES = 256
 """A filter is saved when so many writes went to other runs, or its run is full."""
