@@ -95,7 +95,7 @@ class Pipeline:
        their replay is recognized: safe.
     4. index entries and checkpoint, in one transaction. A crash after it: the offsets are not committed, the
        replay finds every event in the index: safe.
-    5. a piece of the index's sweep, in a transaction of its own.
+    5. a piece of the index's upkeep, in a transaction of its own.
 
     A partition is synced before its first batch, after partitions changed hands, and again after any failure
     behind step 2; never while something is being stored, of which a sync might see a part.
@@ -186,7 +186,7 @@ class Pipeline:
         self._insert(done.fresh)
         self._index.add([row.positioned.event for row in done.fresh], ends)
         self._observe(done, ends)
-        self._observed.swept.inc(self._index.sweep(len(done.fresh)))
+        self._observed.swept.inc(self._index.sweep())
         return done
 
     def _prepare_again(self, prepared: PreparedBatch) -> None:

@@ -32,7 +32,7 @@ DRIVERS = {
     "clickhouse_connect": {"aggregator/clickhouse.py"},
     "faust": {"aggregator/agents.py"},
     "confluent_kafka": {"ingest/kafka_publisher.py", "aggregator/kafka.py"},
-    "lmdb": {"aggregator/index.py"},
+    "lmdb": {"aggregator/index.py", "aggregator/index_runs.py"},
 }
 """A driver is imported in one place per package, so that its errors are translated in one place."""
 PURE = ("invoicer/rating", "invoicer/billing/periods.py", "invoicer/billing/proration.py", "schemas")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from aggregator import index as index_module
@@ -42,6 +43,22 @@ def test_add_checkpoint_never_moves_back(index: DedupIndex) -> None:
     index.add([], {3: 100})
     index.add([], {3: 10, 4: 1})
     assert (index.checkpoint(3), index.checkpoint(4), index.checkpoint(5)) == (100, 1, 0)
+
+
+def test_index_of_another_layout_begins_anew(tmp_path: Path) -> None:
+    """Its checkpoints would say that its entries are here; what it held is fetched from ClickHouse again."""
+    (tmp_path / "index").mkdir()
+    env = lmdb.open(str(tmp_path / "index"), max_dbs=3)
+    with env.begin(write=True) as transaction:
+        transaction.put(
+            (3).to_bytes(4, "big"), (100).to_bytes(8, "big"), db=env.open_db(b"checkpoints", transaction)
+        )
+        transaction.put(entry(1).event_id, bytes(12), db=env.open_db(b"events", transaction))
+    env.close()
+    for _ in range(2):
+        index = DedupIndex(tmp_path / "index", retention_days=45)
+        assert (index.checkpoint(3), index.size().entries) == (0, 0)
+        index.close()
 
 
 def test_add_past_the_map_size_grows_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

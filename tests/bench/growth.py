@@ -26,7 +26,7 @@ def measure_growth(sizes: Sizes, say: Say) -> Measurement:
     with BenchSite() as site:
         for process in (site.cluster.invoicer_process, site.cluster.ingest_process):
             process.stop()
-        filler = StreamFiller(site, UsageEvents(1, int(time.time()), SPAN_SECONDS))
+        filler = StreamFiller(site, UsageEvents(1, int(time.time()), SPAN_SECONDS, live_events=total))
         say(f"the first {chunk:,} events")
         filler.fill(chunk)
         worker = site.cluster.add_worker()
@@ -41,9 +41,9 @@ def measure_growth(sizes: Sizes, say: Say) -> Measurement:
     return Measurement(
         "growth",
         "growth",
-        f"One worker, {stored:,} events of 30 days and 1,000 subscriptions through Kafka. The rate is that of "
-        f"{chunk:,} events with {chunk:,} and with {stored - chunk:,} stored before them; memory is what the "
-        "worker holds for itself, without the mapped file of its index.",
+        f"One worker, {stored:,} events of 30 days and 1,000 subscriptions through Kafka, in the order of their "
+        f"times. The rate is that of {chunk:,} events with {chunk:,} and with {stored - chunk:,} stored before "
+        "them; memory is what the worker holds for itself, without the mapped file of its index.",
         (
             _rate_figure(first, last, chunk, stored - chunk),
             Figure(

@@ -1,6 +1,6 @@
-"""LMDB and RocksDB as the dedup index: `python -m tests.bench.index_stores --keys 50_000_000`.
+"""The dedup index beside one tree of LMDB and RocksDB: `python -m tests.bench.index_stores --keys 50_000_000`.
 
-Each store is filled in a process of its own with random keys of 16 bytes and values of 12, in batches as the
+Each store is filled in a process of its own with random keys of 16 bytes and values of 8 or 12, in batches as the
 pipeline writes them: look the whole batch up, put what is absent, commit. At 1 M, 10 M and 50 M keys it is
 measured with further batches, some put in the order of their keys and some as they come. Everything is kept in a
 temporary directory, which is removed.
@@ -15,7 +15,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from random import Random
@@ -24,11 +24,15 @@ from typing import Any, Protocol
 
 import lmdb
 
+from aggregator.index import DedupIndex, IndexEntry
+
 BATCH_KEYS = 50_000
 MARKS = (1_000_000, 10_000_000, 50_000_000)
 MEASURED_BATCHES = 6
-STORES = ("lmdb", "rocksdb")
 VALUE = bytes(12)
+RETENTION_DAYS = 45
+FIRST_ARRIVAL_US = 1_790_000_000_000_000
+BATCH_US = 10_000_000
 LMDB_MAP_BYTES = 64 * 1024**3
 ROCKSDB_BLOCK_CACHE_BYTES = 256 * 1024**2
 ROCKSDB_BLOOM_BITS = 10.0
@@ -50,8 +54,28 @@ class KeyStore(Protocol):
     def close(self) -> None: ...
 
 
+class IndexStore:
+    """The dedup index itself. A batch arrives ten seconds after the one before."""
+
+    def __init__(self, path: Path) -> None:
+        self._index = DedupIndex(path, retention_days=RETENTION_DAYS)
+        self._batches = 0
+
+    def lookup(self, keys: Batch) -> int:
+        return len(self._index.lookup(keys))
+
+    def put(self, keys: Batch) -> None:
+        self._batches += 1
+        arrived_us = FIRST_ARRIVAL_US + self._batches * BATCH_US
+        self._index.add([IndexEntry(key, 0, arrived_us) for key in keys], {0: self._batches})
+        self._index.sweep()
+
+    def close(self) -> None:
+        self._index.close()
+
+
 class LmdbStore:
-    """As `aggregator/index.py` opens it: every commit is on disk except for its meta page."""
+    """All keys in one tree, opened as the index opens its own: all of a commit is on disk but the meta page."""
 
     def __init__(self, path: Path) -> None:
         self._env = lmdb.open(str(path), map_size=LMDB_MAP_BYTES, max_dbs=2, metasync=False)
@@ -110,6 +134,13 @@ class RocksDbStore:
         return options
 
 
+STORES: Mapping[str, Callable[[Path], KeyStore]] = {
+    "index": IndexStore,
+    "lmdb": LmdbStore,
+    "rocksdb": RocksDbStore,
+}
+
+
 def import_rocksdict() -> Any:
     """The driver of RocksDB. Raises: SystemExit, saying what to install."""
     try:
@@ -147,7 +178,7 @@ def batch_of(number: int) -> list[bytes]:
 
 def fill(store_name: str, path: Path, keys: int) -> Iterator[Figures]:
     """Fill a store and measure it at each mark up to `keys`."""
-    open_store: Callable[[Path], KeyStore] = LmdbStore if store_name == "lmdb" else RocksDbStore
+    open_store = STORES[store_name]
     store = open_store(path)
     put_seconds, batches = 0.0, 0
     for mark in [mark for mark in MARKS if mark < keys] + [keys]:
@@ -243,7 +274,7 @@ def run_child(store: str, keys: int, directory: str | None) -> list[Figures]:
 
 
 def main() -> None:
-    """Measure both stores one after the other, or the one that is named, and print a table."""
+    """Measure the stores one after the other, or the one that is named, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=10_000_000)
     parser.add_argument("--store", choices=STORES, action="append", help="only this one; may be repeated")

@@ -15,7 +15,7 @@ from tests.services.postgres import find_postgres_programs
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "chdb", "clickhouse-connect", "confluent-kafka", "faust-streaming", "granian", "uvloop", "msgspec", "lmdb",
-    "pyarrow", "fastapi", "starlette", "pydantic", "psycopg", "sqlalchemy",
+    "numpy", "pyarrow", "fastapi", "starlette", "pydantic", "psycopg", "sqlalchemy",
 )  # fmt: skip
 REDIS_SERVERS = ("redis-server", "valkey-server")
 

@@ -21,13 +21,17 @@ METRIC = {"name": "Tokens", "code": CODE, "aggregation_type": "sum_agg", "field_
 class UsageEvents:
     """Makes events of `SUBSCRIPTIONS` subscriptions with times in the `span_seconds` before `now_seconds`.
 
-    `seed` decides everything, transaction ids included: two of one run need two seeds.
+    The times are random and all events arrive now, as in a backfill; of `live_events` that many come as they
+    happen, from the begin of the span to its end. `seed` decides everything, transaction ids included: two of one
+    run need two seeds.
     """
 
-    def __init__(self, seed: int, now_seconds: int, span_seconds: int) -> None:
+    def __init__(self, seed: int, now_seconds: int, span_seconds: int, live_events: int | None = None) -> None:
         self._random = Random(seed)
         self._now_seconds = now_seconds
         self._span_seconds = span_seconds
+        self._live_events = live_events
+        self._made = 0
         self.subscriptions = tuple(f"subscription-{number:04}" for number in range(SUBSCRIPTIONS))
 
     def api_event(self, subscription: str | None = None) -> str:
@@ -43,16 +47,22 @@ class UsageEvents:
     def line(self, organization_id: str, subscription: str) -> bytes:
         """One event as a line of a pack, as ingest writes it."""
         random = self._random.random
+        happened = self._timestamp()
+        arrived = self._now_seconds if self._live_events is None else happened + 1
         return (
             f'{{"organization_id":"{organization_id}","external_subscription_id":"{subscription}",'
             f'"transaction_id":"{self._random.getrandbits(128):032x}","code":"{CODE}",'
-            f'"timestamp":"{self._timestamp()}.{int(random() * 900_000) + 100_001}",'
+            f'"timestamp":"{happened}.{int(random() * 900_000) + 100_001}",'
             f'"properties":{{"{FIELD}":{int(random() * TOKENS_MAX) + 1},"model":"{MODELS[int(random() * 3)]}"}},'
-            f'"ingested_at":"{self._now_seconds}.123456"}}'
+            f'"ingested_at":"{arrived}.123456"}}'
         ).encode()
 
     def _timestamp(self) -> int:
-        return self._now_seconds - 1 - int(self._random.random() * self._span_seconds)
+        if self._live_events is None:
+            return self._now_seconds - 1 - int(self._random.random() * self._span_seconds)
+        seconds = self._span_seconds * self._made // self._live_events
+        self._made += 1
+        return self._now_seconds - 1 - self._span_seconds + seconds
 
     def single_requests(self, api_key: str, count: int) -> Iterator[bytes]:
         """`count` requests of one event."""

@@ -18,6 +18,16 @@ def test_line_is_what_ingest_would_have_written() -> None:
     assert encode_line(decode_line(line, received_at_us=0)) == line
 
 
+def test_live_events_come_in_the_order_of_their_times() -> None:
+    """Over the whole span, each arriving a moment after it happened."""
+    events = UsageEvents(1, NOW_SECONDS, 3_600, live_events=1_000)
+    lines = [decode_line(events.line("an-organization", "a-subscription"), received_at_us=0) for _ in range(1_000)]
+    seconds = [line.timestamp_us // 1_000_000 for line in lines]
+    assert seconds == sorted(seconds)
+    assert (seconds[0], seconds[-1]) == (NOW_SECONDS - 1 - 3_600, NOW_SECONDS - 1 - 4)
+    assert all(0 < line.ingested_at_us - line.timestamp_us < 2_000_000 for line in lines)
+
+
 def test_requests_hold_events_that_are_all_different_and_inside_the_span() -> None:
     """Every event is new, so nothing is dropped as a repeat."""
     requests = list(UsageEvents(1, NOW_SECONDS, 60).batch_requests("key", count=20, events=100))
