@@ -111,15 +111,15 @@ def measure_usage_query(sizes: Sizes, say: Say) -> Measurement:
         with _ingesting(site, sizes):
             say(f"ingesting, until the broker has compiled its code: {sizes.settle_seconds} s")
             time.sleep(sizes.settle_seconds)
-            alone = {each: tuple(_ask(site, clickhouse, each, sizes.usage_queries, say)) for each in subjects}
+            alone = [tuple(_ask(site, clickhouse, each, sizes.usage_queries, say)) for each in subjects]
             say("copying for dedup at read")
             for statement in (CREATE_COPY, FEED_COPY, FILL_COPY):
                 site.query(statement, max_partitions_per_insert_block="0")
-            compared = {each: _compare(clickhouse, each, sizes.usage_queries, say) for each in subjects}
+            compared = [_compare(clickhouse, each, sizes.usage_queries, say) for each in subjects]
         for subject in subjects:
             _check_same(site, clickhouse, subject)
         clickhouse.close()
-    figures = tuple(figure for each in subjects for figure in (*alone[each], compared[each]))
+    figures = tuple(figure for ours, beside in zip(alone, compared, strict=True) for figure in (*ours, beside))
     return Measurement(
         "usage_query",
         "current usage of one subscription",
