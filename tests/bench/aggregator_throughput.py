@@ -16,7 +16,7 @@ from tests.bench.measurement import (
 )
 from tests.bench.site import PARTITIONS, BenchSite
 from tests.bench.sizes import Sizes
-from tests.bench.stream import CountedRate, StreamFiller, measure_counting
+from tests.bench.stream import PACK_EVENTS, CountedRate, StreamFiller, measure_counting
 from tests.bench.usage_events import UsageEvents
 
 TARGET = Target(Bound.AT_LEAST, 80_000, aim=120_000)
@@ -50,10 +50,10 @@ def measure_aggregator_throughput(sizes: Sizes, say: Say) -> Measurement:
     return Measurement(
         "aggregator_throughput",
         "aggregator, one worker",
-        f"`python -m aggregator` on a topic that holds {count:,} events of 1,000 subscriptions in records of 50: "
-        "decoding, exact dedup, evaluation of a sum metric, insert with projection, committed offsets. The plain "
-        "insert is INSERT … FORMAT JSONEachRow of such lines, 50,000 at a time, in the same ClickHouse, into a "
-        "table with the same order, without dedup and projection.",
+        f"`python -m aggregator` on a topic that holds {count:,} events of 1,000 subscriptions in records of "
+        f"{PACK_EVENTS}, as ingest makes of batches of 100: decoding, exact dedup, evaluation of a sum metric, "
+        "insert with projection, committed offsets. The plain insert is INSERT … FORMAT JSONEachRow of such lines, "
+        "50,000 at a time, in the same ClickHouse, into a table with the same order, without dedup and projection.",
         (
             Figure(
                 "events counted",
