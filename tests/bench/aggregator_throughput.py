@@ -52,8 +52,9 @@ def measure_aggregator_throughput(sizes: Sizes, say: Say) -> Measurement:
         "aggregator, one worker",
         f"`python -m aggregator` on a topic that holds {count:,} events of 1,000 subscriptions in records of "
         f"{PACK_EVENTS}, as ingest makes of batches of 100: decoding, exact dedup, evaluation of a sum metric, "
-        "insert with projection, committed offsets. The plain insert is INSERT … FORMAT JSONEachRow of such lines, "
-        "50,000 at a time, in the same ClickHouse, into a table with the same order, without dedup and projection.",
+        "insert with projection, committed offsets. The plain insert is INSERT … FORMAT JSONEachRow of such "
+        "lines, 50,000 at a time, in the same ClickHouse, into a table with the same order, without dedup and "
+        "projection.",
         (
             Figure(
                 "events counted",
