@@ -196,17 +196,22 @@ print("still here")
 """
 
 
-def test_worker_that_cannot_count_a_batch_ends_the_process(tmp_path: Path) -> None:
-    """Retries have run out: the exit code says so, and nothing after it runs that could commit offsets."""
-    ended = subprocess.run(
-        [sys.executable, "-c", FAIL_TO_COUNT],
+def run_script(script: str, index_dir: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own, which may end at once."""
+    return subprocess.run(
+        [sys.executable, "-c", script],
         cwd=ROOT,
-        env=millrace_environ({"index_dir": tmp_path}),
+        env=millrace_environ({"index_dir": index_dir}),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def test_worker_that_cannot_count_a_batch_ends_the_process(tmp_path: Path) -> None:
+    """Retries have run out: the exit code says so, and nothing after it runs that could commit offsets."""
+    ended = run_script(FAIL_TO_COUNT, tmp_path)
     assert ended.returncode == 1
     assert "away for good" in ended.stdout
     assert "still here" not in ended.stdout
@@ -239,14 +244,6 @@ def test_worker_that_gives_up_a_batch_ends_the_process_unless_it_stops(
     tmp_path: Path, should_stop: bool, returncode: int
 ) -> None:
     """A batch that is lost on the way would otherwise be passed by the offsets behind it."""
-    ended = subprocess.run(
-        [sys.executable, "-c", f"SHOULD_STOP = {should_stop}\n{GIVE_UP}"],
-        cwd=ROOT,
-        env=millrace_environ({"index_dir": tmp_path}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run_script(f"SHOULD_STOP = {should_stop}\n{GIVE_UP}", tmp_path)
     assert ended.returncode == returncode, ended.stderr
     assert ("given up" in ended.stdout, "still here" in ended.stdout) == (not should_stop, should_stop)

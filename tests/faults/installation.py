@@ -62,11 +62,15 @@ class Installation:
         answer = story.unwrap(self.instance.api.get("test_clock"), "test_clock")
         return datetime.fromisoformat(answer["now"])
 
+    def offsets(self) -> KafkaOffsets:
+        """How far its stream reaches, and how far the aggregator came; of an installation that has a broker."""
+        names = ("KAFKA_BOOTSTRAP_SERVERS", "USAGE_EVENTS_TOPIC", "AGGREGATOR_GROUP")
+        return KafkaOffsets(*(self.settings[f"MILLRACE_{name}"] for name in names))
+
     def wait_until_stream_is_counted(self) -> None:
         """Wait until the aggregator has committed everything that is in the topic now."""
         if self.has_broker:
-            names = ("KAFKA_BOOTSTRAP_SERVERS", "USAGE_EVENTS_TOPIC", "AGGREGATOR_GROUP")
-            gate = StreamWatermarkGate(KafkaOffsets(*(self.settings[f"MILLRACE_{name}"] for name in names)))
+            gate = StreamWatermarkGate(self.offsets())
             mark = gate.mark()
             story.wait_for(lambda: gate.has_passed(mark), "the end of the stream")
 

@@ -5,13 +5,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
-from aggregator.kafka import KafkaOffsets
-from schemas.settings import Settings
 from tests.end_to_end import story
 from tests.end_to_end.outages.ledger import Feed, Ledger, assert_comes_back_later, open_ledger
 from tests.end_to_end.outages.site import CLOCK_START, OutageSite
@@ -94,13 +93,9 @@ def _cut_after_request(site: OutageSite, send: Callable[[], list[httpx.Response]
     return answer
 
 
-def _records(site: OutageSite) -> int:
+def _records(installed: Installation) -> int:
     """How many records the broker has of events."""
-    settings = Settings.model_validate(site.cluster.shared)
-    offsets = KafkaOffsets(
-        settings.kafka_bootstrap_servers, settings.usage_events_topic, settings.aggregator_group
-    )
-    return sum(offsets.ends().values())
+    return sum(installed.offsets().ends().values())
 
 
 @pytest.mark.cluster
@@ -111,14 +106,16 @@ def test_broker_keeps_an_event_and_cannot_say_so_retry_counts_once(
     """The acknowledgement is lost, the client is told to come back: counted though, and not again by its retry."""
     books.send_new()
     books.wait_until_counted()
-    kept = _records(site)
-    answer = _cut_after_request(site, books.send_new)
+    kept = _records(installed)
+    send: Callable[[], list[httpx.Response]] = books.send_new
     for _ in range(CUTS_MAX):
-        assert_comes_back_later(answer, "kafka")
-        if _records(site) > kept:
+        assert_comes_back_later(_cut_after_request(site, send), "kafka")
+        if _records(installed) > kept:
             break
-        # The cut came after another request, so that the broker never got the event: the client tries again.
-        answer = _cut_after_request(site, lambda: books.resend(books.unacknowledged))
+        # The cut came after another request, and the broker never got the event: the client tries again.
+        send = partial(books.resend, books.unacknowledged)
+    else:
+        pytest.fail("every cut came after another request than the event's")
     scenario.inject()
     books.wait_until_counted()
     assert len(books.unacknowledged) == 1
