@@ -4,47 +4,75 @@ A blocked filter: an id chooses one word of 64 bits and, in it, `PROBES` bits. O
 id, and numpy looks for a whole batch at once. The ids are hashes (`schemas.events.event_identity`), so their own
 bits are what chooses; ids that are not spread evenly make a filter useless, never wrong.
 
+Two filters that are asked one after the other have different choosers: what passes the first one by chance would
+else pass the second one more often than others do.
+
 Source: F. Putze, P. Sanders, J. Singler, "Cache-, hash- and space-efficient Bloom filters", 2009.
 """
 
 from collections.abc import Sequence
+from enum import IntEnum
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 ID_BYTES = 16
-BITS_PER_ENTRY = 16
-"""With `PROBES` bits each, four in a thousand ids that a full filter does not hold pass it."""
-PROBES = 6
+BITS_PER_ENTRY = 10
+"""With `PROBES` bits each, about 18 in a thousand ids that a full filter does not hold pass it."""
+PROBES = 5
 _WORD_BITS = 64
 _WORD = np.dtype("<u8")
 _CHOOSER_BITS = np.uint64(32)
+_CHOOSER_MASK = np.uint64(2**32 - 1)
 _PLACE_BITS = 6
 _PLACE_MASK = np.uint64(_WORD_BITS - 1)
+
+Words = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.intp]
+"""Which ids of a batch, by their place in it, ascending."""
+
+
+class Chooser(IntEnum):
+    """Which part of an id chooses its word."""
+
+    FIRST = 0
+    SECOND = 1
 
 
 class HashedIds:
     """Ids as every filter needs them: what chooses the word, and the bits in it."""
 
-    def __init__(self, ids: Sequence[bytes]) -> None:
+    def __init__(self, choosers: tuple[Words, Words], bits: Words) -> None:
+        self.choosers = choosers
+        self.bits = bits
+
+    @classmethod
+    def of(cls, ids: Sequence[bytes]) -> Self:
+        """Those of ids of `ID_BYTES` bytes."""
         words = np.frombuffer(b"".join(ids), dtype=_WORD).reshape(len(ids), ID_BYTES // _WORD.itemsize)
-        self.choosers: npt.NDArray[np.uint64] = words[:, 0] >> _CHOOSER_BITS
-        self.bits: npt.NDArray[np.uint64] = np.zeros(len(ids), np.uint64)
+        bits = np.zeros(len(ids), _WORD)
         for probe in range(PROBES):
-            place = (words[:, 1] >> np.uint64(probe * _PLACE_BITS)) & _PLACE_MASK
-            self.bits |= np.uint64(1) << place
+            bits |= np.uint64(1) << ((words[:, 1] >> np.uint64(probe * _PLACE_BITS)) & _PLACE_MASK)
+        return cls((words[:, 0] >> _CHOOSER_BITS, words[:, 0] & _CHOOSER_MASK), bits)
+
+    def at(self, places: Places) -> "HashedIds":
+        """Those at some places."""
+        first, second = self.choosers
+        return HashedIds((first[places], second[places]), self.bits[places])
 
 
 class BloomFilter:
     """Ids that were added pass; of others, few do as long as no more than `capacity` were added."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, chooser: Chooser) -> None:
         self._words = np.zeros(max(capacity * BITS_PER_ENTRY // _WORD_BITS, 1), _WORD)
+        self._chooser = chooser
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "BloomFilter":
-        """The filter that `to_bytes` wrote."""
-        loaded = cls(0)
+    def from_bytes(cls, data: bytes, chooser: Chooser) -> Self:
+        """The filter that `to_bytes` wrote; its chooser is not part of that."""
+        loaded = cls(0, chooser)
         loaded._words = np.frombuffer(data, _WORD).copy()
         return loaded
 
@@ -56,10 +84,10 @@ class BloomFilter:
         """Let `ids` pass from now on."""
         np.bitwise_or.at(self._words, self._chosen(ids), ids.bits)
 
-    def passing(self, ids: HashedIds) -> list[int]:
-        """The places in `ids` of those that may have been added; the others were not."""
-        return list(np.flatnonzero((self._words[self._chosen(ids)] & ids.bits) == ids.bits).tolist())
+    def passing(self, ids: HashedIds) -> Places:
+        """Where in `ids` those are that may have been added; the others were not."""
+        return np.flatnonzero((self._words[self._chosen(ids)] & ids.bits) == ids.bits)
 
-    def _chosen(self, ids: HashedIds) -> npt.NDArray[np.uint64]:
+    def _chosen(self, ids: HashedIds) -> Words:
         """Each id's word: 32 of its bits, scaled to the number of words."""
-        return (ids.choosers * np.uint64(len(self._words))) >> _CHOOSER_BITS
+        return (ids.choosers[self._chooser] * np.uint64(len(self._words))) >> _CHOOSER_BITS

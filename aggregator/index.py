@@ -35,9 +35,9 @@ MAP_BYTES_MIN = 64 * 1024 * 1024
 """First size of the map; it doubles when it is full. The file itself only grows with its content."""
 STRETCHES = 16
 """A run takes what arrives in this part of the retention, which is how much longer an entry may stay."""
-LAYOUT = b"runs 1"
+LAYOUT = b"runs 2"
 """An index of another layout is thrown away and fetched from ClickHouse again."""
-_TREES_BESIDE_RUNS = 4
+_TREES_BESIDE_RUNS = 5
 _HOUR_US = 3600 * 1_000_000
 _HOURS_A_DAY = 24
 _HOUR = Struct(">I")

@@ -23,9 +23,10 @@ RUN_ENTRIES = 10
 
 @pytest.fixture(autouse=True)
 def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs of ten entries, whose filters are saved soon."""
+    """Runs of ten entries, two of them a group, whose filters are saved soon."""
     monkeypatch.setattr(index_runs, "RUN_ENTRIES_MIN", RUN_ENTRIES)
     monkeypatch.setattr(index_runs, "SETTLED_WRITES", 2)
+    monkeypatch.setattr(index_runs, "GROUP_RUNS", 2)
 
 
 @pytest.fixture
@@ -55,9 +56,9 @@ def trees(folder: Path, prefix: bytes) -> int:
         return sum(key.startswith(prefix) for key, _ in transaction.cursor())
 
 
-def saved_filters(folder: Path) -> int:
+def saved_filters(folder: Path, table: bytes = b"filters") -> int:
     with lmdb.open(str(folder), max_dbs=100, readonly=True) as env:
-        tree = env.open_db(b"filters", create=False)
+        tree = env.open_db(table, create=False)
         with env.begin() as transaction:
             return int(transaction.stat(tree)["entries"])
 
@@ -85,7 +86,7 @@ def test_runs_of_a_large_index_take_a_share_of_it(monkeypatch: pytest.MonkeyPatc
         index.add(entries(range(first, first + 5)), {})
     assert len(known(index, range(2_000))) == 2_000
     index.close()
-    assert trees(folder, b"run-") < 20
+    assert trees(folder, b"run-") < 30
 
 
 def test_entry_known_to_an_earlier_run_keeps_its_first_fingerprint(folder: Path) -> None:
@@ -113,6 +114,59 @@ def test_saved_filter_goes_with_the_next_write_to_its_run(folder: Path) -> None:
     assert saved_filters(folder) == 0
     index = opened(folder)
     assert known(index, range(6)) == [1, 2, 3, 4]
+    index.close()
+
+
+def test_filter_of_a_group_is_saved_with_a_run_and_takes_in_the_other_runs_again(folder: Path) -> None:
+    """What came to the other run of the group after that is found after a restart, and after the next."""
+    index = opened(folder)
+    index.add(entries(range(10)), {})
+    index.sweep()
+    index.add(entries(range(10, 15)), {})
+    for _ in range(2):
+        index.close()
+        assert (saved_filters(folder), saved_filters(folder, b"group_filters")) == (1, 1)
+        index = opened(folder)
+        assert known(index, range(20)) == list(range(15))
+    index.close()
+
+
+def test_filter_of_a_run_without_that_of_its_group_is_made_anew(folder: Path) -> None:
+    """Both or neither: a group that knows nothing would hide what its runs know."""
+    index = opened(folder)
+    index.add(entries(range(10)), {})
+    index.sweep()
+    index.close()
+    with lmdb.open(str(folder), max_dbs=100) as env:
+        group_filters = env.open_db(b"group_filters")
+        with env.begin(write=True) as transaction:
+            transaction.drop(group_filters, delete=False)
+    index = opened(folder)
+    assert known(index, range(12)) == list(range(10))
+    index.sweep()
+    index.close()
+    assert (saved_filters(folder), saved_filters(folder, b"group_filters")) == (1, 1)
+
+
+def test_group_goes_with_its_last_run(folder: Path) -> None:
+    """Its filter too; a run that begins in a group whose other run is gone is found."""
+    index = opened(folder)
+    for n in range(3):
+        index.add(entries([n], NOON_US + n * STRETCH_US), {})
+    index.sweep()
+    index.close()
+    assert saved_filters(folder, b"group_filters") == 1
+    index = opened(folder)
+    for n in range(4, 8):
+        index.add(entries([n], NOON_US + 60 * STRETCH_US), {})
+        assert index.sweep() == (1 if n < 7 else 0)
+    assert index.sweep() == 0
+    assert known(index, range(10)) == [4, 5, 6, 7]
+    index.close()
+    assert (trees(folder, b"run-"), saved_filters(folder, b"group_filters")) == (1, 0)
+    index = opened(folder)
+    index.add(entries([8], NOON_US + 61 * STRETCH_US), {})
+    assert known(index, range(10)) == [4, 5, 6, 7, 8]
     index.close()
 
 
