@@ -11,7 +11,8 @@ Source: F. Putze, P. Sanders, J. Singler, "Cache-, hash- and space-efficient Blo
 """
 
 from collections.abc import Sequence
-from enum import IntEnum
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Self
 
 import numpy as np
@@ -22,7 +23,7 @@ BITS_PER_ENTRY = 10
 """With `PROBES` bits each, about 18 in a thousand ids that a full filter does not hold pass it."""
 PROBES = 5
 _WORD_BITS = 64
-_WORD = np.dtype("<u8")
+WORD = np.dtype("<u8")
 _CHOOSER_BITS = np.uint64(32)
 _CHOOSER_MASK = np.uint64(2**32 - 1)
 _PLACE_BITS = 6
@@ -33,47 +34,52 @@ Places = npt.NDArray[np.intp]
 """Which ids of a batch, by their place in it, ascending."""
 
 
-class Chooser(IntEnum):
-    """Which part of an id chooses its word."""
+class Chooser(Enum):
+    """Which bits of an id choose its word."""
 
-    FIRST = 0
-    SECOND = 1
+    FIRST = auto()
+    SECOND = auto()
 
 
+@dataclass(frozen=True, slots=True)
 class HashedIds:
-    """Ids as every filter needs them: what chooses the word, and the bits in it."""
+    """Ids as filters and sorted entries need them: their two halves, and what they choose in a word."""
 
-    def __init__(self, choosers: tuple[Words, Words], bits: Words) -> None:
-        self.choosers = choosers
-        self.bits = bits
+    first: Words
+    second: Words
+    bits: Words
 
     @classmethod
     def of(cls, ids: Sequence[bytes]) -> Self:
         """Those of ids of `ID_BYTES` bytes."""
-        words = np.frombuffer(b"".join(ids), dtype=_WORD).reshape(len(ids), ID_BYTES // _WORD.itemsize)
-        bits = np.zeros(len(ids), _WORD)
+        words = np.frombuffer(b"".join(ids), dtype=WORD).reshape(len(ids), ID_BYTES // WORD.itemsize)
+        return cls.of_halves(*words.T.copy())
+
+    @classmethod
+    def of_halves(cls, first: Words, second: Words) -> Self:
+        """Those of ids whose halves were read before."""
+        bits = np.zeros(len(second), WORD)
         for probe in range(PROBES):
-            bits |= np.uint64(1) << ((words[:, 1] >> np.uint64(probe * _PLACE_BITS)) & _PLACE_MASK)
-        return cls((words[:, 0] >> _CHOOSER_BITS, words[:, 0] & _CHOOSER_MASK), bits)
+            bits |= np.uint64(1) << ((second >> np.uint64(probe * _PLACE_BITS)) & _PLACE_MASK)
+        return cls(first, second, bits)
 
     def at(self, places: Places) -> "HashedIds":
         """Those at some places."""
-        first, second = self.choosers
-        return HashedIds((first[places], second[places]), self.bits[places])
+        return HashedIds(self.first[places], self.second[places], self.bits[places])
 
 
 class BloomFilter:
     """Ids that were added pass; of others, few do as long as no more than `capacity` were added."""
 
     def __init__(self, capacity: int, chooser: Chooser) -> None:
-        self._words = np.zeros(max(capacity * BITS_PER_ENTRY // _WORD_BITS, 1), _WORD)
+        self._words = np.zeros(max(capacity * BITS_PER_ENTRY // _WORD_BITS, 1), WORD)
         self._chooser = chooser
 
     @classmethod
     def from_bytes(cls, data: bytes, chooser: Chooser) -> Self:
         """The filter that `to_bytes` wrote; its chooser is not part of that."""
         loaded = cls(0, chooser)
-        loaded._words = np.frombuffer(data, _WORD).copy()
+        loaded._words = np.frombuffer(data, WORD).copy()
         return loaded
 
     def to_bytes(self) -> bytes:
@@ -89,5 +95,6 @@ class BloomFilter:
         return np.flatnonzero((self._words[self._chosen(ids)] & ids.bits) == ids.bits)
 
     def _chosen(self, ids: HashedIds) -> Words:
-        """Each id's word: 32 of its bits, scaled to the number of words."""
-        return (ids.choosers[self._chooser] * np.uint64(len(self._words))) >> _CHOOSER_BITS
+        """Each id's word: 32 bits of its first half, scaled to the number of words."""
+        bits = ids.first >> _CHOOSER_BITS if self._chooser is Chooser.FIRST else ids.first & _CHOOSER_MASK
+        return (bits * np.uint64(len(self._words))) >> _CHOOSER_BITS

@@ -20,24 +20,24 @@ transactions, whole, and the checkpoint with them; the next sync brings them aga
 """
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple, Protocol
 
 import lmdb
+import numpy as np
 
-from aggregator.index_runs import RUNS_MAX, Hours, IndexRuns, Pair, Run, Writing, pack_fingerprint
+from aggregator.index_entries import Entries, Indexed
+from aggregator.index_runs import Hours, IndexRuns, Run, Writing
 
 MAP_BYTES_MIN = 64 * 1024 * 1024
 """First size of the map; it doubles when it is full. The file itself only grows with its content."""
 STRETCHES = 16
 """A run takes what arrives in this part of the retention, which is how much longer an entry may stay."""
-LAYOUT = b"runs 2"
+LAYOUT = b"pieces 1"
 """An index of another layout is thrown away and fetched from ClickHouse again."""
-_TREES_BESIDE_RUNS = 5
+_TREES = 4
 _HOUR_US = 3600 * 1_000_000
 _HOURS_A_DAY = 24
 _HOUR = Struct(">I")
@@ -45,19 +45,6 @@ _PARTITION = Struct(">I")
 _OFFSET = Struct(">Q")
 
 _LAYOUT, _LATEST, _COMPLETE_FROM = b"layout", b"latest", b"complete_from"
-
-
-class Indexed(Protocol):
-    """What the index keeps of a stored event; an arrival before 1970, by a test clock, is kept as of then."""
-
-    @property
-    def event_id(self) -> bytes: ...
-
-    @property
-    def fingerprint(self) -> int: ...
-
-    @property
-    def ingested_at_us(self) -> int: ...
 
 
 class IndexEntry(NamedTuple):
@@ -107,9 +94,8 @@ class DedupIndex:
         self._runs = IndexRuns(self._env)
         self._lock = threading.Lock()
         self._retention_hours = retention_days * _HOURS_A_DAY
+        self._stretch_hours = max(self._retention_hours // STRETCHES, 1)
         self._read_hours()
-        for number in self._runs.numbers_without_run():
-            self._write(partial(self._runs.remove_tree, number=number))
 
     @property
     def complete_from_us(self) -> int:
@@ -118,7 +104,7 @@ class DedupIndex:
 
     def lookup(self, event_ids: Sequence[bytes]) -> dict[bytes, int]:
         """The fingerprints of those events that are stored."""
-        with self._lock, self._env.begin() as transaction:
+        with self._lock, self._env.begin(buffers=True) as transaction:
             return self._runs.find(transaction, event_ids)
 
     def checkpoint(self, partition: int) -> int:
@@ -129,16 +115,16 @@ class DedupIndex:
 
     def add(self, entries: Collection[Indexed], checkpoints: Mapping[int, int]) -> None:
         """Add stored events and move checkpoints, together or not at all; a checkpoint never moves back."""
-        by_hour = _by_hour(entries)
-        latest = max(by_hour, default=0)
+        added = Entries.of(entries)
+        hours = np.array([entry.ingested_at_us for entry in entries], np.int64).clip(min=0) // _HOUR_US
+        latest = int(hours.max(initial=0))
         horizon = self._horizon(max(self._latest, latest))
-        by_stretch: dict[Hours, list[Pair]] = defaultdict(list)
-        for hour, pairs in by_hour.items():
-            by_stretch[self._stretch(max(hour, horizon))] += pairs
+        first_hours = hours.clip(min=horizon) // self._stretch_hours * self._stretch_hours
 
         def write(writing: Writing) -> None:
-            for hours, pairs in by_stretch.items():
-                self._runs.put(writing, hours, pairs)
+            for first in np.unique(first_hours).tolist():
+                stretch = Hours(first, first + self._stretch_hours)
+                self._runs.put(writing, stretch, added.at(first_hours == first))
             if latest > self._latest:
                 writing.transaction.put(_LATEST, _HOUR.pack(latest), db=self._state)
             for partition, offset in checkpoints.items():
@@ -173,19 +159,15 @@ class DedupIndex:
         return count
 
     def sweep(self) -> int:
-        """Delete a run that arrived before the retention, or else save a filter, where there is one to be saved.
+        """Delete a run that arrived before the retention, where there is one.
 
-        Returns how many entries were deleted. Bounds: one run a call. A crash leaves all or nothing of it.
+        Returns how many entries that were. Bounds: one run a call. A crash leaves all or nothing of it.
         """
         expired = self._runs.expired(self._horizon(self._latest))
-        if expired is not None:
-            self._write(lambda writing: self._delete(writing, expired))
-            self._write(lambda writing: self._runs.remove_tree(writing, expired.number))
-            return expired.entries
-        settled = self._runs.settled()
-        if settled is not None:
-            self._write(lambda writing: self._runs.save_filter(writing, settled))
-        return 0
+        if expired is None:
+            return 0
+        self._write(lambda writing: self._delete(writing, expired))
+        return expired.entries
 
     def size(self) -> IndexSize:
         """How large the index is."""
@@ -204,11 +186,6 @@ class DedupIndex:
 
     def _horizon(self, latest: int) -> int:
         return max(latest - self._retention_hours, 0)
-
-    def _stretch(self, hour: int) -> Hours:
-        width = max(self._retention_hours // STRETCHES, 1)
-        first = hour - hour % width
-        return Hours(first, first + width)
 
     def _delete(self, writing: Writing, run: Run) -> None:
         self._runs.delete(writing, run)
@@ -257,16 +234,7 @@ def _open(directory: Path) -> lmdb.Environment:
 
 
 def _environment(directory: Path) -> lmdb.Environment:
-    trees = RUNS_MAX + _TREES_BESIDE_RUNS
-    return lmdb.open(str(directory), map_size=MAP_BYTES_MIN, max_dbs=trees, metasync=False)
-
-
-def _by_hour(entries: Collection[Indexed]) -> dict[int, list[Pair]]:
-    by_hour: dict[int, list[Pair]] = defaultdict(list)
-    for entry in entries:
-        pair = entry.event_id, pack_fingerprint(entry.fingerprint)
-        by_hour[max(entry.ingested_at_us, 0) // _HOUR_US].append(pair)
-    return by_hour
+    return lmdb.open(str(directory), map_size=MAP_BYTES_MIN, max_dbs=_TREES, metasync=False)
 
 
 def _hour(value: bytes | None) -> int:

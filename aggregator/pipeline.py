@@ -206,7 +206,7 @@ class Pipeline:
         event_ids = [item.event.event_id for item in batch]
         known = self._index.lookup(event_ids)
         for other in ahead:
-            known.update({each: other.known[each] for each in event_ids if each in other.known})
+            known.update({each: other.known[each] for each in other.known.keys() & event_ids})
         self._ask_for_old(batch, known)
         return PreparedBatch(batch, ends, known, self._sort(batch, known), generation)
 

@@ -14,7 +14,7 @@ DAY_US = 86_400 * 1_000_000
 
 
 def entry(number: int, fingerprint: int = 5) -> IndexEntry:
-    return IndexEntry(number.to_bytes(16, "big"), fingerprint, NOON_US)
+    return IndexEntry(number.to_bytes(16, "little"), fingerprint, NOON_US)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ DAY_US = 24 * HOUR_US
 
 
 def arrived(number: int, at_us: int) -> IndexEntry:
-    return IndexEntry(number.to_bytes(16, "big"), 5, at_us)
+    return IndexEntry(number.to_bytes(16, "little"), 5, at_us)
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def index(tmp_path: Path) -> Iterator[DedupIndex]:
 
 
 def known(index: DedupIndex, numbers: range) -> list[int]:
-    found = index.lookup([number.to_bytes(16, "big") for number in numbers])
-    return sorted(int.from_bytes(event_id, "big") for event_id in found)
+    found = index.lookup([number.to_bytes(16, "little") for number in numbers])
+    return sorted(int.from_bytes(event_id, "little") for event_id in found)
 
 
 def sweep_all(index: DedupIndex) -> int:

@@ -1,4 +1,4 @@
-"""Runs of the dedup index: small trees and their filters, over stops and restarts."""
+"""Runs of the dedup index: their pieces and their filters, over stops and restarts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from aggregator import index_runs
 from aggregator.index import DedupIndex, IndexEntry
-from aggregator.index_runs import IndexRuns
 from tests.aggregator.stream import NOON_US
 
 HOUR_US = 3600 * 1_000_000
@@ -23,9 +22,8 @@ RUN_ENTRIES = 10
 
 @pytest.fixture(autouse=True)
 def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs of ten entries, two of them a group, whose filters are saved soon."""
+    """Runs of ten entries, two of them a group."""
     monkeypatch.setattr(index_runs, "RUN_ENTRIES_MIN", RUN_ENTRIES)
-    monkeypatch.setattr(index_runs, "SETTLED_WRITES", 2)
     monkeypatch.setattr(index_runs, "GROUP_RUNS", 2)
 
 
@@ -50,14 +48,9 @@ def known(index: DedupIndex, numbers: Sequence[int]) -> list[int]:
     return [number for number, event_id in zip(numbers, ids, strict=True) if event_id in found]
 
 
-def trees(folder: Path, prefix: bytes) -> int:
-    """Trees of a closed index, or rows of one of them."""
-    with lmdb.open(str(folder), max_dbs=100, readonly=True) as env, env.begin() as transaction:
-        return sum(key.startswith(prefix) for key, _ in transaction.cursor())
-
-
-def saved_filters(folder: Path, table: bytes = b"filters") -> int:
-    with lmdb.open(str(folder), max_dbs=100, readonly=True) as env:
+def rows(folder: Path, table: bytes) -> int:
+    """Rows of a table of a closed index."""
+    with lmdb.open(str(folder), max_dbs=4, readonly=True) as env:
         tree = env.open_db(table, create=False)
         with env.begin() as transaction:
             return int(transaction.stat(tree)["entries"])
@@ -71,7 +64,7 @@ def test_full_run_is_followed_by_the_next(folder: Path) -> None:
     assert known(index, range(50)) == list(range(40))
     assert index.size().entries == 40
     index.close()
-    assert trees(folder, b"run-") == 3
+    assert rows(folder, b"runs") == 3
     index = opened(folder)
     assert known(index, range(50)) == list(range(40))
     assert (index.size().entries, index.checkpoint(0)) == (40, 40)
@@ -86,7 +79,7 @@ def test_runs_of_a_large_index_take_a_share_of_it(monkeypatch: pytest.MonkeyPatc
         index.add(entries(range(first, first + 5)), {})
     assert len(known(index, range(2_000))) == 2_000
     index.close()
-    assert trees(folder, b"run-") < 30
+    assert rows(folder, b"runs") < 30
 
 
 def test_entry_known_to_an_earlier_run_keeps_its_first_fingerprint(folder: Path) -> None:
@@ -99,74 +92,48 @@ def test_entry_known_to_an_earlier_run_keeps_its_first_fingerprint(folder: Path)
     index.close()
 
 
-def test_saved_filter_goes_with_the_next_write_to_its_run(folder: Path) -> None:
-    """Else the entry that came last would be unknown after a restart, and counted twice."""
+def test_full_run_is_one_piece(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """However small the batches it was filled with; before, its pieces are few."""
+    monkeypatch.setattr(index_runs, "RUN_ENTRIES_MIN", 1_000)
     index = opened(folder)
-    index.add(entries([1]), {})
-    for n in (2, 3):
-        index.add(entries([n], NOON_US + STRETCH_US), {})
-        index.sweep()
-    index.close()
-    assert saved_filters(folder) == 1
-    index = opened(folder)
-    index.add(entries([4]), {})
-    index.close()
-    assert saved_filters(folder) == 0
-    index = opened(folder)
-    assert known(index, range(6)) == [1, 2, 3, 4]
+    pieces = []
+    for n in range(1_000):
+        index.add(entries([n]), {})
+        if n in {62, 126, 511, 998, 999}:
+            index.close()
+            pieces.append(rows(folder, b"pieces"))
+            index = opened(folder)
+            assert len(known(index, range(n + 1))) == n + 1
+    assert pieces == [6, 7, 1, 8, 1]
     index.close()
 
 
-def test_filter_of_a_group_is_saved_with_a_run_and_takes_in_the_other_runs_again(folder: Path) -> None:
-    """What came to the other run of the group after that is found after a restart, and after the next."""
+def test_larger_batch_takes_in_the_pieces_before_it(folder: Path) -> None:
+    """As long as they are no larger than what came together so far; a smaller one leaves them alone."""
     index = opened(folder)
-    index.add(entries(range(10)), {})
-    index.sweep()
-    index.add(entries(range(10, 15)), {})
-    for _ in range(2):
+    for numbers, pieces in ((range(4), 1), (range(4, 6), 2), (range(6, 7), 3), (range(7, 9), 1)):
+        index.add(entries(numbers), {})
         index.close()
-        assert (saved_filters(folder), saved_filters(folder, b"group_filters")) == (1, 1)
+        assert rows(folder, b"pieces") == pieces
         index = opened(folder)
-        assert known(index, range(20)) == list(range(15))
+    assert known(index, range(12)) == list(range(9))
     index.close()
 
 
-def test_filter_of_a_run_without_that_of_its_group_is_made_anew(folder: Path) -> None:
-    """Both or neither: a group that knows nothing would hide what its runs know."""
-    index = opened(folder)
-    index.add(entries(range(10)), {})
-    index.sweep()
-    index.close()
-    with lmdb.open(str(folder), max_dbs=100) as env:
-        group_filters = env.open_db(b"group_filters")
-        with env.begin(write=True) as transaction:
-            transaction.drop(group_filters, delete=False)
-    index = opened(folder)
-    assert known(index, range(12)) == list(range(10))
-    index.sweep()
-    index.close()
-    assert (saved_filters(folder), saved_filters(folder, b"group_filters")) == (1, 1)
-
-
-def test_group_goes_with_its_last_run(folder: Path) -> None:
-    """Its filter too; a run that begins in a group whose other run is gone is found."""
+def test_runs_of_a_group_are_found_when_others_are_gone(folder: Path) -> None:
+    """Those that go take nothing of their neighbours along; the numbers that come next begin no stale group."""
     index = opened(folder)
     for n in range(3):
         index.add(entries([n], NOON_US + n * STRETCH_US), {})
-    index.sweep()
-    index.close()
-    assert saved_filters(folder, b"group_filters") == 1
-    index = opened(folder)
     for n in range(4, 8):
         index.add(entries([n], NOON_US + 60 * STRETCH_US), {})
         assert index.sweep() == (1 if n < 7 else 0)
-    assert index.sweep() == 0
     assert known(index, range(10)) == [4, 5, 6, 7]
-    index.close()
-    assert (trees(folder, b"run-"), saved_filters(folder, b"group_filters")) == (1, 0)
-    index = opened(folder)
     index.add(entries([8], NOON_US + 61 * STRETCH_US), {})
-    assert known(index, range(10)) == [4, 5, 6, 7, 8]
+    for _ in range(2):
+        assert known(index, range(10)) == [4, 5, 6, 7, 8]
+        index.close()
+        index = opened(folder)
     index.close()
 
 
@@ -180,27 +147,21 @@ def test_run_begun_in_a_transaction_that_did_not_fit_is_begun_again(
         index.add(entries(range(first, first + 1_000)), {0: first})
     assert known(index, range(6_010)) == list(range(6_000))
     index.close()
-    assert trees(folder, b"run-") == 6
+    assert rows(folder, b"runs") == 6
 
 
-def test_expired_run_leaves_no_tree_behind(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Also when the process ends between the entries and their tree."""
+def test_expired_run_leaves_nothing_behind(folder: Path) -> None:
+    """Neither its row nor its pieces."""
     index = opened(folder)
     for n in range(3):
         index.add(entries([n], NOON_US + n * STRETCH_US), {})
+        index.add(entries([10 + n, 20 + n, 30 + n], NOON_US), {})
     index.add(entries([9], NOON_US + 60 * STRETCH_US), {})
-    assert index.sweep() == 1
-    with monkeypatch.context() as broken:
-        broken.setattr(IndexRuns, "remove_tree", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            index.sweep()
+    while index.sweep():
+        pass
+    assert known(index, range(40)) == [9]
     index.close()
-    assert trees(folder, b"run-") == 3
-    index = opened(folder)
-    assert known(index, range(10)) == [2, 9]
-    assert index.sweep() == 1
-    index.close()
-    assert trees(folder, b"run-") == 1
+    assert (rows(folder, b"runs"), rows(folder, b"pieces")) == (1, 1)
 
 
 def test_write_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -28,7 +28,8 @@ from aggregator.columns import EvaluatedEvent, event_columns
 from aggregator.decode import Decoded, Record, decode_records
 from aggregator.evaluation import MetricLookup
 from aggregator.event_store import EventStore
-from aggregator.index import DedupIndex, Indexed
+from aggregator.index import DedupIndex
+from aggregator.index_entries import Indexed
 from aggregator.observability import AggregatorMetrics
 from aggregator.pipeline import Pipeline, PreparedBatch
 from schemas.catalog import CatalogCache, CatalogSnapshot
