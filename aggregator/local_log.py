@@ -26,7 +26,9 @@ class LocalLog:
         self._pipeline = pipeline
         self._store = store
         self._turn = threading.Lock()
-        self._next_offset = store.next_offset(LOCAL_PARTITION)
+        # Batches of nothing but repeats leave no row: the store alone would give their offsets out again, and what
+        # is stored below the checkpoint is never looked for after a crash.
+        self._next_offset = max(store.next_offset(LOCAL_PARTITION), pipeline.checkpoint(LOCAL_PARTITION))
 
     def process(self, events: Sequence[Event]) -> Sequence[Outcome]:
         """Count events, answering in their order; when it returns, all of them are durable.

@@ -48,6 +48,24 @@ def test_process_after_restart_continues_the_offsets(
     assert [row[0] for row in rows] == [before - 1, before]
 
 
+def test_process_after_batches_of_repeats_and_a_restart_uses_no_offset_again(
+    event_store: EventStore, log: LocalLog, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event below the checkpoint, left there by a crash between insert and index, would be counted again."""
+    log.process([stream.event("a")])
+    log.process([stream.event("a")])
+    restarted = LocalLog(stream.pipeline, event_store)
+    with monkeypatch.context() as dying:
+        dying.setattr(stream.index, "add", crash)
+        with pytest.raises(KeyboardInterrupt):
+            restarted.process([stream.event("b")])
+    assert LocalLog(stream.pipeline, event_store).process([stream.event("b")]) == [Outcome.DUPLICATE]
+
+
+def crash(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_process_event_that_its_changed_metric_rejects_is_kept_as_dead_letter(
     embedded_clickhouse: ClickHouse, log: LocalLog, stream: Stream
 ) -> None:
