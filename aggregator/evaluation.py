@@ -7,7 +7,7 @@ import structlog
 
 from schemas.catalog import CatalogCache
 from schemas.errors import TransientError
-from schemas.events import Event
+from schemas.events import Event, decode_properties
 from schemas.metrics import UNEVALUATED, Evaluation, MetricEvaluator
 
 MISS_SECONDS_MIN = 0.1
@@ -60,6 +60,9 @@ class MetricLookup:
 def evaluate(event: Event, evaluator: MetricEvaluator | None) -> Evaluation:
     """What an event is worth, as far as its metric is known.
 
-    Raises: PoisonEvent when it has a metric but can never be counted under it.
+    Raises: PoisonEvent when it has a metric but can never be counted under it, or properties nobody can read.
     """
+    if evaluator is None or not evaluator.reads_properties:
+        # Whoever lists or traces the event reads them: a foreign producer may send no UTF-8, or an absurd number.
+        decode_properties(event.properties_json)
     return UNEVALUATED if evaluator is None else evaluator.evaluate(event)

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from itertools import islice
 
 import pyarrow as pa
 
-from aggregator.clickhouse import ClickHouse
+from aggregator.clickhouse import SUBSCRIPTIONS_MAX, ClickHouse
 from aggregator.columns import EvaluatedEvent, dead_letter_columns, event_columns
 from aggregator.dead_letters import DeadLetter
 from aggregator.index import IndexEntry, StoredSpan
@@ -30,7 +29,7 @@ FROM events WHERE kafka_partition = {partition:Int32} AND kafka_offset >= {offse
 """
 
 FINGERPRINTS_MAX = 1_000
-"""Events a query asks for: their ids and subscriptions are part of a URL."""
+"""Events a query asks for, of `SUBSCRIPTIONS_MAX` subscriptions: their ids are a field of 39 bytes each."""
 
 # The ids alone would read every event there is; the subscriptions are what the table is ordered by.
 _FINGERPRINTS = f"""
@@ -93,11 +92,10 @@ class EventStore:
 
     def fingerprints(self, events: Iterable[Event]) -> dict[bytes, int]:
         """The fingerprints of those events that are stored, wherever that is; by id, of the first accepted."""
-        ordered = iter(sorted(events, key=lambda event: (event.organization_id, event.external_subscription_id)))
         found: dict[bytes, int] = {}
-        while chunk := list(islice(ordered, FINGERPRINTS_MAX)):
+        for chunk in _by_subscriptions(events):
             asked = {
-                "subscriptions": sorted({(each.organization_id, each.external_subscription_id) for each in chunk}),
+                "subscriptions": sorted({_subscription(each) for each in chunk}),
                 "ids": [str(each.uuid) for each in chunk],
             }
             found.update(
@@ -121,6 +119,25 @@ class EventStore:
         if letters:
             token = insert_token((letter.position, letter.original) for letter in letters)
             self._clickhouse.insert(DEAD_LETTERS_TABLE, dead_letter_columns(letters), _settings(token))
+
+
+def _subscription(event: Event) -> tuple[str, str]:
+    return event.organization_id, event.external_subscription_id
+
+
+def _by_subscriptions(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """The events of one query after the other."""
+    chunk: list[Event] = []
+    subscriptions = 0
+    for event in sorted(events, key=_subscription):
+        is_next = not chunk or _subscription(event) != _subscription(chunk[-1])
+        if len(chunk) == FINGERPRINTS_MAX or (is_next and subscriptions == SUBSCRIPTIONS_MAX):
+            yield chunk
+            chunk, subscriptions, is_next = [], 0, True
+        chunk.append(event)
+        subscriptions += is_next
+    if chunk:
+        yield chunk
 
 
 def events_token(columns: pa.Table) -> str:

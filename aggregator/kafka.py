@@ -22,6 +22,8 @@ from schemas.topics import DEAD_LETTER_BYTES_MAX, MAX_RECORD_BYTES, Topic, recor
 
 ANSWER_SECONDS_MAX = 5.0
 """How long the brokers may take; a request to the API may be waiting."""
+FETCH_WAIT_MS = 50
+"""How long a broker waits for a record before it says that there is none."""
 
 
 class KafkaOffsets:
@@ -59,6 +61,26 @@ class KafkaOffsets:
                 raise TransientError("kafka", f"committed offset of partition {item.partition}: {item.error}")
         return {item.partition: max(item.offset, 0) for item in answered}
 
+    def with_records(self, stretches: Mapping[int, tuple[int, int]]) -> set[int]:
+        """The partitions that hold a record in their stretch: from an offset on, before another.
+
+        Offsets without one are what ends a transaction, or what compaction took.
+        """
+        found: set[int] = set()
+        unread = set(stretches)
+        deadline = monotonic() + ANSWER_SECONDS_MAX
+        with self._consumer() as consumer:
+            consumer.assign([TopicPartition(self._topic, each, start) for each, (start, _) in stretches.items()])
+            while unread:
+                message = consumer.poll(max(deadline - monotonic(), 0))
+                if message is None:
+                    raise TransientError("kafka", f"{self._topic}: no answer in {ANSWER_SECONDS_MAX:.0f} s")
+                partition = _partition_of(message)
+                if message.error() is None and message.offset() < stretches[partition][1]:
+                    found.add(partition)
+                unread.discard(partition)
+        return found
+
     def _partitions(self, consumer: Consumer) -> list[int]:
         topic = consumer.list_topics(self._topic, timeout=ANSWER_SECONDS_MAX).topics[self._topic]
         if topic.error is not None:
@@ -86,6 +108,10 @@ class KafkaOffsets:
                 "enable.auto.commit": False,
                 "log_level": 0,  # the driver's own lines on stderr say again what the error raised says
                 "isolation.level": "read_uncommitted",
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": FETCH_WAIT_MS,
+                "queued.min.messages": 1,  # the first record of a stretch is enough
             }
         )
         try:
@@ -93,6 +119,14 @@ class KafkaOffsets:
                 yield consumer
         finally:
             consumer.close()
+
+
+def _partition_of(message: Message) -> int:
+    """The partition that a record is of, or that ends here. Raises: KafkaException for any other error."""
+    error = message.error()
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+        raise KafkaException(error)
+    return int(message.partition())
 
 
 class DeadLetterProducer:

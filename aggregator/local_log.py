@@ -18,15 +18,17 @@ class LocalLog:
     count go to the table `dead_letters`. A crash anywhere before the return: the caller was not answered and sends
     again; what was stored is recognized. An offset is used once, whatever became of its batch.
 
-    An event that ingest accepted is only rejected here when its metric changed in between. It is answered as
-    accepted, since it is kept; the dead letter says why it is not billed.
+    An event that ingest accepted is only rejected here when its metric changed in between. It is answered as a
+    dead letter, which says why it is not billed, and is not known by its id: it may be sent again.
     """
 
     def __init__(self, pipeline: Pipeline, store: EventStore) -> None:
         self._pipeline = pipeline
         self._store = store
         self._turn = threading.Lock()
-        self._next_offset = store.next_offset(LOCAL_PARTITION)
+        # Batches of nothing but repeats leave no row: the store alone would give their offsets out again, and what
+        # is stored below the checkpoint is never looked for after a crash.
+        self._next_offset = max(store.next_offset(LOCAL_PARTITION), pipeline.checkpoint(LOCAL_PARTITION))
 
     def process(self, events: Sequence[Event]) -> Sequence[Outcome]:
         """Count events, answering in their order; when it returns, all of them are durable.
@@ -42,7 +44,7 @@ class LocalLog:
                 ]
             )
             self._store.insert_dead_letters([_dead_letter(rejection) for rejection in result.rejections])
-        return [outcome or Outcome.ACCEPTED for outcome in result.outcomes]
+        return [outcome or Outcome.DEAD_LETTER for outcome in result.outcomes]
 
 
 def _dead_letter(rejection: Rejection) -> DeadLetter:

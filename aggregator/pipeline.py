@@ -173,6 +173,10 @@ class Pipeline:
         """Sync every partition again before its next batch: others may write in between. Never blocks."""
         self._generation = next(self._generations)
 
+    def checkpoint(self, partition: int) -> int:
+        """The offset below which the index takes the events of a partition for known; 0 at first."""
+        return self._index.checkpoint(partition)
+
     def _not_stored(self) -> tuple[PreparedBatch, ...]:
         with self._stored:
             return tuple(self._ahead)

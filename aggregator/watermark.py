@@ -13,6 +13,8 @@ from schemas.errors import TransientError
 LAG_SECONDS = 15.0
 """How often the lag is asked for: two short conversations with the brokers."""
 STOP_SECONDS_MAX = 10.0
+MARKERS_MAX = 100
+"""Offsets behind the last record that may be what ends transactions: one for each transaction and partition."""
 
 
 class StreamOffsets(Protocol):
@@ -23,6 +25,10 @@ class StreamOffsets(Protocol):
     def starts(self, partitions: list[int]) -> Mapping[int, int]: ...
 
     def committed(self, partitions: list[int]) -> Mapping[int, int]: ...
+
+    def with_records(self, stretches: Mapping[int, tuple[int, int]]) -> set[int]:
+        """The partitions that hold a record in their stretch: from an offset on, before another."""
+        ...
 
 
 class StreamWatermarkGate:
@@ -41,30 +47,35 @@ class StreamWatermarkGate:
     def has_passed(self, mark: Mapping[int, int]) -> bool:
         """Whether everything before `mark` has been counted.
 
-        A partition passes when its committed offset reached the mark, or when nothing before the mark is kept any
-        more: it was empty, or its retention has run out.
+        A partition passes when its committed offset reached the mark, or when no record before it is left: it was
+        empty, its retention has run out, or what is left only ends transactions, which nobody commits.
         Raises: TransientError when the brokers do not answer.
         """
-        committed = self._offsets.committed(list(mark))
-        behind = {partition: end for partition, end in mark.items() if committed.get(partition, 0) < end}
-        if not behind:
-            return True
-        starts = self._offsets.starts(list(behind))
-        return all(starts[partition] >= end for partition, end in behind.items())
+        return not self._uncounted(mark)
 
     def lag(self) -> Mapping[int, int]:
-        """Of every partition, the records between its committed offset and its end that are still kept.
+        """Of every partition, the offsets between its committed one and its end, where a record of them is kept.
 
         Raises: TransientError when the brokers do not answer.
         """
         ends = self._offsets.ends()
+        uncounted = self._uncounted(ends)
+        stretches = {partition: uncounted.get(partition, (end, end)) for partition, end in ends.items()}
+        return {partition: end - start for partition, (start, end) in stretches.items()}
+
+    def _uncounted(self, ends: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+        """Where records are that were not counted: from an offset on, before the end."""
         committed = self._offsets.committed(list(ends))
         behind = [partition for partition, end in ends.items() if committed.get(partition, 0) < end]
         starts = self._offsets.starts(behind) if behind else {}
-        return {
-            partition: max(end - max(committed.get(partition, 0), starts.get(partition, 0)), 0)
-            for partition, end in ends.items()
-        }
+        first = {partition: max(committed.get(partition, 0), starts[partition]) for partition in behind}
+        left = {partition: (first[partition], ends[partition]) for partition in behind}
+        left = {partition: (start, end) for partition, (start, end) in left.items() if start < end}
+        short = {partition: (start, end) for partition, (start, end) in left.items() if end - start <= MARKERS_MAX}
+        if short:
+            for partition in short.keys() - self._offsets.with_records(short):
+                del left[partition]
+        return left
 
 
 class NothingPending:

@@ -1,7 +1,8 @@
 """The JSON that accepted events are answered with.
 
 Every event carries `duplicate` (its id was accepted before) and `conflict` (before, and with other content: the
-first one stands); both are always there. An event shows what this request said, also when it is a repeat.
+first one stands); both are always there. A dead letter is answered as accepted, since it is kept. An event shows
+what this request said, also when it is a repeat.
 
 Source: Lago API, events (lago_customer_id and lago_subscription_id are null).
 """
@@ -102,7 +103,7 @@ def _event_answers(events: Sequence[ValidEvent], outcomes: Sequence[Outcome]) ->
             properties=msgspec.Raw(valid.shown_properties),
             external_subscription_id=event.external_subscription_id or None,
             created_at=created_at,
-            duplicate=outcome is not Outcome.ACCEPTED,
+            duplicate=outcome is Outcome.DUPLICATE or outcome is Outcome.CONFLICT,
             conflict=outcome is Outcome.CONFLICT,
         )
 

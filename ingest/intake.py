@@ -4,7 +4,8 @@ Durable steps of one request:
 1. its new ids are claimed in memory, so that a concurrent repeat waits instead of publishing;
 2. the events are published: durable when this returns. A crash before leaves nothing, a crash after it leaves
    durable events without an answer: the caller's retry is recognised by the aggregator's index (safe);
-3. the ids enter the window, the claims are released, the request is answered.
+3. the ids enter the window, the claims are released, the request is answered. A dead letter does not enter it: it
+   is kept, and counts when it is sent again after its cause is gone.
 When step 2 fails, nothing enters the window: the retry publishes again (safe: the index counts it once).
 """
 
@@ -18,7 +19,7 @@ from schemas.publishing import EventPublisher
 
 
 class _Claim:
-    """The ids one request is publishing. `settled` resolves to what is durable now: id → fingerprint."""
+    """The ids one request is publishing. `settled` resolves to what is counted now: id → fingerprint."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.settled: asyncio.Future[dict[bytes, int]] = loop.create_future()
@@ -44,8 +45,9 @@ class EventIntake:
         undecided = list(range(len(events)))
         while undecided:
             mine, again, foreign = self._sort(events, undecided, outcomes)
-            undecided = await self._publish(events, mine, again, outcomes) if mine else []
-            undecided += await _await_foreign(events, foreign, outcomes)
+            if mine:
+                await self._publish(events, mine, again, outcomes)
+            undecided = await _await_foreign(events, foreign, outcomes)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _sort(
@@ -83,30 +85,41 @@ class EventIntake:
 
     async def _publish(
         self, events: Sequence[Event], mine: dict[bytes, int], again: list[int], outcomes: list[Outcome | None]
-    ) -> list[int]:
-        """Publishes the first event of each id; returns the indexes whose outcome is still open."""
-        undecided: list[int] = []
+    ) -> None:
+        """Publishes the first event of each id, then those repeats of it that nothing here can tell apart."""
         claim = _Claim(asyncio.get_running_loop())
         self._claims.update(dict.fromkeys(mine, claim))
-        durable: dict[bytes, int] = {}
+        counted: dict[bytes, int] = {}
         try:
-            published = await self._publisher.publish([events[index] for index in mine.values()])
-            for (event_id, index), outcome in zip(mine.items(), published, strict=True):
-                outcomes[index] = outcome
-                if outcome is not Outcome.CONFLICT:
-                    durable[event_id] = events[index].fingerprint
+            await self._publish_all(events, list(mine.values()), outcomes, counted)
+            untold: list[int] = []
             for index in again:
-                known = durable.get(events[index].event_id)
-                if known is None:  # a conflict: the accepted content is not known here, so this one is asked anew
-                    undecided.append(index)
+                known = counted.get(events[index].event_id)
+                if known is None:  # the content that was accepted is not known here, or none of it was counted
+                    untold.append(index)
                 else:
                     outcomes[index] = _repeat(known, events[index])
-            self._window.remember(durable, time.monotonic())
+            if untold:  # together: one after the other, a batch that repeats one id would take a commit for each
+                await self._publish_all(events, untold, outcomes, counted)
         finally:
             for event_id in mine:
                 del self._claims[event_id]
-            claim.settled.set_result(durable)
-        return undecided
+            claim.settled.set_result(counted)
+
+    async def _publish_all(
+        self,
+        events: Sequence[Event],
+        indexes: Sequence[int],
+        outcomes: list[Outcome | None],
+        counted: dict[bytes, int],
+    ) -> None:
+        """Publishes these events; those counted with the content they have enter `counted` and the window."""
+        published = await self._publisher.publish([events[index] for index in indexes])
+        for index, outcome in zip(indexes, published, strict=True):
+            outcomes[index] = outcome
+            if outcome is Outcome.ACCEPTED or outcome is Outcome.DUPLICATE:
+                counted[events[index].event_id] = events[index].fingerprint
+        self._window.remember(counted, time.monotonic())
 
 
 async def _await_foreign(
@@ -115,9 +128,9 @@ async def _await_foreign(
     """Waits for other requests; returns the indexes that they left undecided (theirs failed)."""
     undecided: list[int] = []
     for claim, indexes in foreign.items():
-        durable = await asyncio.shield(claim.settled)  # a caller that leaves must not cancel it for the others
+        counted = await asyncio.shield(claim.settled)  # a caller that leaves must not cancel it for the others
         for index in indexes:
-            known = durable.get(events[index].event_id)
+            known = counted.get(events[index].event_id)
             if known is None:
                 undecided.append(index)
             else:

@@ -93,6 +93,8 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     """A duplicate whose content differs from the first one; the first one stands."""
+    DEAD_LETTER = "dead_letter"
+    """Kept, with the reason why it cannot be counted; sent again when that is gone, it is."""
 
 
 class Position(msgspec.Struct, frozen=True, gc=False):

@@ -98,8 +98,8 @@ class MetricEvaluator:
         # Most metrics take a number from one property as it is; the type decides that once, not at every event.
         self.takes_plain_number = self._expression is None and metric.aggregation_type in NUMERIC_AGGREGATIONS
         self._field_name = metric.field_name or ""
-        reads_properties = bool(metric.dimensions or metric.aggregation_type is not AggregationType.COUNT)
-        self._constant = None if reads_properties else Evaluation(self._evaluation, _ONE, "", {})
+        self.reads_properties = bool(metric.dimensions or metric.aggregation_type is not AggregationType.COUNT)
+        self._constant = None if self.reads_properties else Evaluation(self._evaluation, _ONE, "", {})
 
     def evaluate(self, event: Event) -> Evaluation:
         """What `event` is worth under this metric.

@@ -99,7 +99,7 @@ def list_of_customer(
     return _page(session, wanted, pagination, now)
 
 
-@router.get("/subscriptions/{external_id}")
+@router.get("/subscriptions/{external_id:path}")
 def show(
     external_id: str,
     organization: CurrentOrganization,
@@ -112,7 +112,7 @@ def show(
     return _answer(find_subscription(session, organization.id, external_id, wanted), now)
 
 
-@router.put("/subscriptions/{external_id}")
+@router.put("/subscriptions/{external_id:path}")
 def update(
     external_id: str,
     body: SubscriptionChangesBody,
@@ -129,7 +129,7 @@ def update(
     return _answer(subscription, now)
 
 
-@router.delete("/subscriptions/{external_id}")
+@router.delete("/subscriptions/{external_id:path}")
 def terminate(
     external_id: str,
     organization: Caller,

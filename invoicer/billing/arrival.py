@@ -28,7 +28,7 @@ class ReadInstant:
     """When the usage behind an invoice was read: `at` is taken just before.
 
     What arrives while an invoice is being priced, seconds at most, may be on it although it counts as unseen
-    here; a recount that does not match its fee brings that to light.
+    here, until late events have been looked for: see `late_events.known`.
     """
 
     at: datetime

@@ -20,7 +20,7 @@ from invoicer.billing.charge_usage import Bucket, charge_buckets
 from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.billing.event_measure import Measure, Uncounted, measure
 from invoicer.billing.invoice_building import InvoiceStatus
-from invoicer.billing.late_events.policy import LateEventStatus
+from invoicer.billing.late_events.known import load_known_late
 from invoicer.billing.past_charges import bucket_keys, filters_at, load_filters, with_dimensions
 from invoicer.billing.periods import Period, PeriodEnd, charges_period
 from invoicer.catalog.snapshot import load_metric_definitions
@@ -273,12 +273,7 @@ class _Tracer:
         period = Period(billed.charges_from, billed.charges_to, PeriodEnd(billed.charges_end_kind))
         fees = _fees(self.session, billed, charge)
         charge_filter, grouped_by, fee = self._bucket(charge, filters_at(charge_filters, read_at), fees)
-        arrived_at = self.arrivals.of(
-            ingested_at=self.placed.event.ingested_at, inserted_at=self.placed.inserted_at
-        )
-        late = self._late_event(billed)
-        is_counted = late is None or late.status == LateEventStatus.NO_CHANGE
-        is_seen = is_counted and ReadInstant.of(billed, read_at).has_seen(arrived_at)
+        is_seen = self._is_seen(billed, charge, read_at)
         state = self._counted(
             invoiced_state(InvoiceStatus(invoice.status), has_fee=fee is not None, is_seen=is_seen)
         )
@@ -292,8 +287,18 @@ class _Tracer:
             state,
             invoice=invoice if is_shown else None,
             fee=fee if is_on_fee else None,
-            late=late,
+            late=self._late_event(billed),
         )
+
+    def _is_seen(self, billed: BillingPeriod, charge: Charge, read_at: datetime) -> bool:
+        """Whether what was billed for the charge was counted with the event."""
+        event, inserted_at = self.placed.event, self.placed.inserted_at
+        known = load_known_late(self.session, billed, charge)
+        was_counted = known.was_counted(event.transaction_id, timestamp=event.timestamp, inserted_at=inserted_at)
+        if was_counted is not None:
+            return was_counted
+        arrived_at = self.arrivals.of(ingested_at=event.ingested_at, inserted_at=inserted_at)
+        return ReadInstant.of(billed, read_at).has_seen(arrived_at)
 
     def _late_event(self, billed: BillingPeriod) -> LateEvent | None:
         return self.session.scalar(

@@ -14,6 +14,7 @@ from invoicer.billing.billing_items import stored_item
 from invoicer.billing.charge_usage import Bucket, UsageWindow, bucket_scope, charge_buckets, price_bucket
 from invoicer.billing.fee_building import usage_window
 from invoicer.billing.late_events.fee_source import LateSource, load_late_source
+from invoicer.billing.late_events.known import KnownLate, load_known_late
 from invoicer.billing.late_events.lines import LineAmount
 from invoicer.billing.past_charges import (
     bucket_keys,
@@ -41,6 +42,7 @@ class FeeSource:
     """Where the usage of a charge fee was read, and when.
 
     `is_changed`  the charge or one of its filters was edited since: it is recounted as it is now.
+    `known_late`  the late events of its period, as far as they have been found.
     `late`        where it is the difference that late events made to a line that was billed before.
     """
 
@@ -51,6 +53,7 @@ class FeeSource:
     window: UsageWindow
     read: ReadInstant
     is_changed: bool
+    known_late: KnownLate
     late: LateSource | None = None
 
     def lists(self, row: UsageRow) -> bool:
@@ -61,8 +64,13 @@ class FeeSource:
         """Whether the event was not there when the usage of the fee was read."""
         if self.late is not None:
             return row.transaction_id in self.late.unseen
-        arrived_at = arrivals.of(ingested_at=row.ingested_at, inserted_at=row.inserted_at)
-        return not self.read.has_seen(arrived_at)
+        was_counted = self.known_late.was_counted(
+            row.transaction_id, timestamp=row.timestamp, inserted_at=row.inserted_at
+        )
+        if was_counted is None:
+            arrived_at = arrivals.of(ingested_at=row.ingested_at, inserted_at=row.inserted_at)
+            was_counted = self.read.has_seen(arrived_at)
+        return not was_counted
 
     @property
     def carries(self) -> bool:
@@ -131,6 +139,7 @@ def load_fee_source(session: Session, fee: Fee) -> FeeSource:
         window=usage_window(stored_item(facts, period, ZoneInfo(period.invoice.timezone))),
         read=ReadInstant.of(period, fee.created_at),
         is_changed=is_changed_since(charge, charge_filters, read_at),
+        known_late=load_known_late(session, period, charge),
         late=late,
     )
 

@@ -48,17 +48,46 @@ def test_process_after_restart_continues_the_offsets(
     assert [row[0] for row in rows] == [before - 1, before]
 
 
+def test_process_after_batches_of_repeats_and_a_restart_uses_no_offset_again(
+    event_store: EventStore, log: LocalLog, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event below the checkpoint, left there by a crash between insert and index, would be counted again."""
+    log.process([stream.event("a")])
+    log.process([stream.event("a")])
+    restarted = LocalLog(stream.pipeline, event_store)
+    with monkeypatch.context() as dying:
+        dying.setattr(stream.index, "add", crash)
+        with pytest.raises(KeyboardInterrupt):
+            restarted.process([stream.event("b")])
+    assert LocalLog(stream.pipeline, event_store).process([stream.event("b")]) == [Outcome.DUPLICATE]
+
+
+def crash(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_process_event_that_its_changed_metric_rejects_is_kept_as_dead_letter(
     embedded_clickhouse: ClickHouse, log: LocalLog, stream: Stream
 ) -> None:
-    """Answered as accepted, since it is kept, with the reason why it is not billed."""
-    assert log.process([stream.event("good"), stream.event("bad", "1" * 19)]) == [Outcome.ACCEPTED] * 2
+    """Answered as what it is, since it is not counted, with the reason why it is not billed."""
+    assert log.process([stream.event("good"), stream.event("bad", "1" * 19)]) == [
+        Outcome.ACCEPTED,
+        Outcome.DEAD_LETTER,
+    ]
     rows = embedded_clickhouse.rows(
         "SELECT code, original FROM dead_letters WHERE original LIKE {org:String}",
         {"org": f"%{stream.organization_id}%"},
     )
     assert [row[0] for row in rows] == ["value_out_of_range"]
     assert msgspec.json.decode(rows[0][1])["transaction_id"] == "bad"
+
+
+def test_process_dead_letter_again_when_its_cause_is_gone_counts_it(log: LocalLog, stream: Stream) -> None:
+    """What was not counted is no repeat, and what was is one."""
+    assert log.process([stream.event("bad", "1" * 19)]) == [Outcome.DEAD_LETTER]
+    stream.metric(AggregationType.COUNT)
+    assert log.process([stream.event("bad", "1" * 19)]) == [Outcome.ACCEPTED]
+    assert log.process([stream.event("bad", "1" * 19)]) == [Outcome.DUPLICATE]
 
 
 COUNT_FOREVER = """

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aggregator.clickhouse import ClickHouse
@@ -168,6 +169,20 @@ class FaultyStore:
             self.before_sync -= 1
             raise TransientError("clickhouse", "refused")
         return self._store.stored_since(partition, offset, arrived_from_us)
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+@pytest.mark.parametrize("value", [b'"\xff"', b"1e999999999999999999999", b"9" * 5_000])
+def test_process_properties_that_nobody_can_read_are_rejected(
+    stream: Stream, value: bytes, *, is_counted: bool
+) -> None:
+    """Of an event that is only counted, or has no metric yet, too: whoever lists or traces it has to read them."""
+    if is_counted:
+        stream.metric(AggregationType.COUNT)
+    foreign = msgspec.structs.replace(stream.event("foreign"), properties_json=b'{"a":' + value + b"}")
+    result = stream.count(foreign, stream.event("ours"))
+    assert result.outcomes == (None, ACCEPTED)
+    assert [rejection.code for rejection in result.rejections] == ["undecodable_properties"]
 
 
 def test_process_sync_of_partition_is_tried_again(

@@ -1,6 +1,6 @@
 """Events older than the index remembers: asked for, counted once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -131,6 +131,27 @@ def test_fingerprints_of_many_events_are_found_wherever_they_are(event_store: Ev
     short.count(*events)
     found = event_store.fingerprints([*events, long_ago(short, "unknown")])
     assert found == {event.event_id: event.fingerprint for event in events}
+
+
+def test_fingerprints_of_many_subscriptions_fit_into_the_fields_of_a_form(
+    event_store: EventStore, short: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ClickHouse refuses a field over 128 KiB for good: a worker with such a backfill would end at each start."""
+    sent: list[Mapping[str, object]] = []
+    rows = ClickHouse.rows
+
+    def recorded(self: ClickHouse, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[object]]:
+        sent.append(parameters)
+        return rows(self, sql, parameters)
+
+    long = "\N{WATER WAVE}" * 252
+    events = [long_ago(short, "t", subscription=f"{long}{n:03d}") for n in range(250)]
+    short.count(*events)
+    monkeypatch.setattr(ClickHouse, "rows", recorded)
+    found = event_store.fingerprints(events)
+    assert found == {event.event_id: event.fingerprint for event in events}
+    fields = [str(value).encode() for parameters in sent for value in parameters.values()]
+    assert max(map(len, fields)) < 128 * 1024
 
 
 Step = tuple[str, int]

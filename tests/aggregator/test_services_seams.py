@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import pytest
@@ -124,10 +125,16 @@ def test_metric_lookup_asks_the_catalog_seldom_and_survives_its_absence() -> Non
 
 
 class FixedOffsets:
-    """Offsets that stand still."""
+    """Offsets that stand still; those of `markers`, by partition, are no records."""
 
-    def __init__(self, ends: Mapping[int, int], starts: Mapping[int, int], committed: Mapping[int, int]) -> None:
-        self._ends, self._starts, self._committed = ends, starts, committed
+    def __init__(
+        self,
+        ends: Mapping[int, int],
+        starts: Mapping[int, int],
+        committed: Mapping[int, int],
+        markers: Mapping[int, set[int]] = MappingProxyType({}),
+    ) -> None:
+        self._ends, self._starts, self._committed, self._markers = ends, starts, committed, markers
 
     def ends(self) -> Mapping[int, int]:
         return self._ends
@@ -137,6 +144,13 @@ class FixedOffsets:
 
     def committed(self, partitions: list[int]) -> Mapping[int, int]:
         return {partition: self._committed[partition] for partition in partitions if partition in self._committed}
+
+    def with_records(self, stretches: Mapping[int, tuple[int, int]]) -> set[int]:
+        return {
+            partition
+            for partition, (start, end) in stretches.items()
+            if set(range(start, end)) - self._markers.get(partition, set())
+        }
 
 
 @pytest.mark.parametrize(
@@ -155,6 +169,24 @@ def test_watermark_passes_when_every_partition_is_counted(
     """Empty partitions pass; one offset behind does not."""
     gate = StreamWatermarkGate(FixedOffsets(ends, starts, committed))
     assert gate.has_passed(gate.mark()) is has_passed
+
+
+@pytest.mark.parametrize(
+    ("committed", "has_passed", "lag"),
+    [
+        ({0: 8, 1: 5}, True, {0: 0, 1: 0}),
+        ({0: 7, 1: 5}, False, {0: 3, 1: 0}),
+        ({0: 8, 1: 4}, False, {0: 0, 1: 1}),
+        ({0: 10}, False, {0: 0, 1: 5}),
+    ],
+)
+def test_watermark_does_not_wait_for_what_ends_a_transaction(
+    committed: dict[int, int], has_passed: bool, lag: dict[int, int]
+) -> None:
+    """It takes an offset and is no record: nobody commits it, until another record follows."""
+    offsets = FixedOffsets({0: 10, 1: 5}, {0: 0, 1: 0}, committed, markers={0: {2, 8, 9}, 1: {3}})
+    gate = StreamWatermarkGate(offsets)
+    assert (gate.has_passed(gate.mark()), gate.lag()) == (has_passed, lag)
 
 
 def test_watermark_without_broker_has_always_passed() -> None:

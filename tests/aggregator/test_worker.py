@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import Producer
 
 from aggregator.clickhouse import ClickHouse
 from aggregator.kafka import KafkaOffsets
@@ -17,7 +18,7 @@ from schemas.events import Event, encode_line, make_event
 from schemas.metrics import AggregationType, MetricDefinition
 from schemas.settings import Settings
 from tests.aggregator.stream import NOON_US
-from tests.aggregator.worker import Cluster, packs_of, wait_until
+from tests.aggregator.worker import SETTLE_SECONDS_MAX, Cluster, packs_of, wait_until
 from tests.services.clickhouse_source import ClickHouse as ClickHouseService
 from tests.services.fixtures import MakeTopic
 from tests.services.kafka_source import Kafka
@@ -196,3 +197,15 @@ def test_worker_tells_how_many_records_are_not_counted(cluster: Cluster) -> None
     assert told["uncounted_records_at"]
     expect(cluster, 3)
     assert sum(StreamWatermarkGate(offsets).lag().values()) == 0
+
+
+def test_worker_behind_a_producer_with_transactions_catches_up(cluster: Cluster) -> None:
+    """The end of a transaction takes an offset that nobody commits: billing does not wait for it."""
+    cluster.start_worker()
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers, "transactional.id": cluster.topic})
+    producer.init_transactions(SETTLE_SECONDS_MAX)
+    for event in events_of(0, 2):
+        producer.begin_transaction()
+        producer.produce(cluster.topic, encode_line(event), partition=0)
+        producer.commit_transaction(SETTLE_SECONDS_MAX)
+    expect(cluster, 2)

@@ -129,6 +129,29 @@ def check_trace_and_fee(instance: EmbeddedInstance, november: story.Json, fee: s
     assert (own["matches_fee"], own["units"], own["late_events"]["events_count"]) == (True, "8.0", 1)
 
 
+def test_event_that_came_at_the_instant_a_subscription_was_ended_is_behind_one_fee(
+    instance: EmbeddedInstance,
+) -> None:
+    """No clock tells it from the events of the final invoice, which was made a moment before it came."""
+    policy(instance, "credit_note_or_invoice")
+    tokens = story.sum_metric(instance, "tokens", "n")
+    story.plan(instance, "pro", [story.standard_charge(tokens, "1")])
+    story.subscribe(instance, "acme", "pro", "acme-pro")
+    story.move_clock(instance, "2023-11-20T00:00:00Z")
+    send(instance, "in-time", 3)
+    assert instance.api.delete("subscriptions/acme-pro").status_code == httpx.codes.OK
+    send(instance, "late", 4)
+    settle(instance)
+    fees = [charge_fees(invoice)[0] for invoice in story.invoices_of(instance, "acme")]
+    behind = [instance.api.get(f"fees/{fee['lago_id']}/events").json() for fee in fees]
+    assert [[each["transaction_id"] for each in one["events"]] for one in behind] == [["in-time"], ["late"]]
+    assert [(one["recount"]["units"], one["recount"]["matches_fee"]) for one in behind] == [
+        ("3.0", True),
+        ("4.0", True),
+    ]
+    assert behind[0]["recount"]["late_events"]["transaction_ids"] == ["late"]
+
+
 def metrics(instance: EmbeddedInstance) -> str:
     """What Prometheus is told."""
     return httpx.get(f"{str(instance.api.base_url).split('/api')[0]}/metrics").text

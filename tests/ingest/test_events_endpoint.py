@@ -320,6 +320,14 @@ async def test_outcome_of_the_publisher_is_answered(ingest: Ingest) -> None:
     assert (event["duplicate"], event["conflict"]) == (True, True)
 
 
+async def test_dead_letter_is_answered_as_accepted_until_it_is_counted(ingest: Ingest) -> None:
+    """It is kept; sent again it is no repeat, since it was not counted."""
+    ingest.publisher.outcomes = {"tx-1": Outcome.DEAD_LETTER}
+    answers = [(await ingest.post(single())).json()["event"] for _ in range(2)]
+    assert [(event["duplicate"], event["conflict"]) for event in answers] == [(False, False)] * 2
+    assert ingest.publisher.transaction_ids == ["tx-1", "tx-1"]
+
+
 async def test_unexpected_exception_is_a_json_500() -> None:
     """Whatever breaks inside, the caller gets a whole JSON answer and may retry."""
 

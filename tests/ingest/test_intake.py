@@ -10,7 +10,7 @@ from schemas.errors import TransientError
 from schemas.events import Event, Outcome
 from tests.ingest.builders import RecordingPublisher, accepted_event
 
-ACCEPTED, DUPLICATE, CONFLICT = Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.CONFLICT
+ACCEPTED, DUPLICATE, CONFLICT, DEAD_LETTER = Outcome
 
 pytestmark = pytest.mark.anyio
 
@@ -144,6 +144,26 @@ async def test_repeats_of_a_conflicting_id_in_one_batch_are_asked_for_again() ->
     publisher.outcomes = {"a": CONFLICT}
     assert await make_intake(publisher).take([accepted_event("a"), changed("a")]) == [CONFLICT, CONFLICT]
     assert publisher.transaction_ids == ["a", "a"]
+
+
+async def test_batch_that_repeats_a_conflicting_id_is_published_in_two_goes() -> None:
+    """Asked for one after the other, ten thousand events with one id would wait for as many commits."""
+    publisher = RecordingPublisher()
+    publisher.outcomes = {"a": CONFLICT}
+    batch = [changed("a") for _ in range(100)]
+    assert await make_intake(publisher).take(batch) == [CONFLICT] * 100
+    assert [len(events) for events in publisher.calls] == [1, 99]
+
+
+async def test_dead_letter_that_is_sent_again_is_published_again() -> None:
+    """It was kept, not counted: it counts when its cause is gone, and only from then on a repeat is one."""
+    publisher = RecordingPublisher()
+    publisher.outcomes = {"a": DEAD_LETTER}
+    intake = make_intake(publisher)
+    assert await intake.take([accepted_event("a"), accepted_event("a")]) == [DEAD_LETTER, DEAD_LETTER]
+    publisher.outcomes = {}
+    assert await intake.take([accepted_event("a")]) == [ACCEPTED]
+    assert await intake.take([accepted_event("a")]) == [DUPLICATE]
 
 
 async def test_intake_without_a_window_publishes_repeats() -> None:

@@ -7,7 +7,8 @@ Durable steps, and what a crash after each means:
 1. Ask the store what was stored since the last look, a little further back than that. Nothing is written: safe.
 2. In one transaction for each period: lock the customer, record the events that are missing from the list. An
    event is recorded once (unique key), and counted as found by being there: safe to repeat.
-3. Move the mark up to which was looked. A crash before it looks at the same once more.
+3. Move the mark up to which was looked, unless a period could not be counted. A crash before it looks at the same
+   once more.
 """
 
 import uuid
@@ -58,11 +59,13 @@ def look_for_late_events(context: Context) -> int:
     until = context.stored.now()
     with transaction(context.sessions, reads_only=True) as session:
         looked_until = session.get_one(LateEventMark, LATE_EVENT_MARK_ID).looked_until
-    since = max(_EPOCH, looked_until - OVERLAP)
-    found = sum(_find(context, periods) for periods in _touched(context, since, until))
-    with transaction(context.sessions) as session:
-        _move_mark(session, until)
-    return found
+    # The store's clock may have been set back: what is stored by it now lies behind the mark.
+    since = max(_EPOCH, min(looked_until, until) - OVERLAP)
+    found = [_find(context, periods) for periods in _touched(context, since, until)]
+    if all(each.is_complete for each in found):
+        with transaction(context.sessions) as session:
+            _move_mark(session, until)
+    return sum(each.events for each in found)
 
 
 def find_all_late_events(context: Context, organization_id: uuid.UUID) -> int:
@@ -80,7 +83,7 @@ def find_all_late_events(context: Context, organization_id: uuid.UUID) -> int:
             periods = session.scalars(wanted.order_by(BillingPeriod.id).limit(PERIODS_MAX)).all()
         if not periods:
             return found
-        found += _find(context, periods)
+        found += _find(context, periods).events
         after = periods[-1].id
 
 
@@ -123,15 +126,25 @@ def _holds(period: BillingPeriod, span: StoredSpan | None) -> bool:
     return span is not None and period.charges_from <= span.last and span.first < period.charges_to
 
 
-def _find(context: Context, periods: Sequence[BillingPeriod]) -> int:
-    counts = _count(context, [_scope(period) for period in periods])
+@dataclass(frozen=True)
+class _Found:
+    """How many late events were found; `is_complete` False: not every period could be counted."""
+
+    events: int
+    is_complete: bool
+
+
+def _find(context: Context, periods: Sequence[BillingPeriod]) -> _Found:
+    scopes = [_scope(period) for period in periods]
+    counts = _count(context, scopes)
     with transaction(context.sessions, reads_only=True) as session:
         recorded = _recorded(session, [period.id for period in periods])
-    return sum(
-        _record(context, period, counts[_scope(period)])
-        for period in periods
-        if counts.get(_scope(period), 0) > (period.events_counted or 0) + recorded.get(period.id, 0)
+    events = sum(
+        _record(context, period, counts[scope])
+        for period, scope in zip(periods, scopes, strict=True)
+        if counts.get(scope, 0) > (period.events_counted or 0) + recorded.get(period.id, 0)
     )
+    return _Found(events, is_complete=counts.keys() >= set(scopes))
 
 
 def _scope(period: BillingPeriod) -> AuditScope:
@@ -139,7 +152,7 @@ def _scope(period: BillingPeriod) -> AuditScope:
 
 
 def _count(context: Context, scopes: Sequence[AuditScope]) -> dict[AuditScope, int]:
-    """How many events each scope holds; one that cannot be proven is left for later, and said."""
+    """How many events each scope holds; one that cannot be proven is left for the next look, and said."""
     try:
         return dict(context.auditor.verify(scopes))
     except InvariantViolation as violation:

@@ -234,7 +234,7 @@ class _Loader:
     ) -> PastCharge | None:
         """The charge, where a late event changes what it comes to in this period."""
         read_at = period.usage_read_at or period.created_at
-        uncounted = [event for event in self.events if _misses(event, charge, period)]
+        uncounted = [event for event in self.events if misses(event, charge, period)]
         was_there = charge.created_at <= read_at and (charge.deleted_at is None or charge.deleted_at > read_at)
         if not uncounted or not was_there:
             return None
@@ -245,7 +245,7 @@ class _Loader:
             buckets=buckets,
             metric=with_dimensions(metric, bucket_keys(buckets)),
             is_changed=is_changed or charge.billable_metric.updated_at > read_at,
-            ignored=frozenset(event.transaction_id for event in ignored if _misses(event, charge, period)),
+            ignored=frozenset(event.transaction_id for event in ignored if misses(event, charge, period)),
             uncounted=frozenset(event.transaction_id for event in uncounted),
         )
 
@@ -275,7 +275,7 @@ class _Loader:
         )
 
 
-def _misses(event: LateEvent, charge: Charge, period: BillingPeriod) -> bool:
+def misses(event: LateEvent, charge: Charge, period: BillingPeriod) -> bool:
     """Whether what was billed for the charge in this period would have counted the event and had not seen it."""
     if event.code != charge.billable_metric.code or period.charges_to > event.counted_from:
         return False

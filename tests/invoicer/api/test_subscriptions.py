@@ -130,6 +130,16 @@ def test_subscription_in_advance_ended_is_credited_and_not_refunded(client: http
     )
 
 
+def test_subscription_whose_id_holds_a_slash_is_shown_changed_and_ended(client: httpx.Client) -> None:
+    """It would be billed for ever if it could not be named."""
+    make_plan(client)
+    subscribe(client, external_id="acme/1")
+    path = "/api/v1/subscriptions/acme%2F1"
+    assert client.get(path).json()["subscription"]["external_id"] == "acme/1"
+    assert client.put(path, json={"subscription": {"name": "One"}}).json()["subscription"]["name"] == "One"
+    assert client.delete(path).json()["subscription"]["status"] == "terminated"
+
+
 def test_pending_subscription_is_canceled_and_never_starts(client: httpx.Client) -> None:
     """`status=pending` cancels it; its day then passes without an invoice."""
     make_plan(client, pay_in_advance=True)

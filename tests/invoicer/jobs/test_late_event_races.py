@@ -19,6 +19,7 @@ from invoicer.db.migrate import upgrade
 from invoicer.db.session import open_engine, session_factory, transaction
 from invoicer.jobs.due_jobs import run_due
 from invoicer.jobs.late_event_jobs import run_late_event_jobs
+from schemas.errors import InvariantViolation
 from schemas.events import Position
 from schemas.metrics import Evaluation
 from schemas.reconciliation import AuditScope
@@ -152,6 +153,27 @@ def test_looks_that_overlap_move_the_mark_forward_only(
     look_for_late_events(billed.context)
     with transaction(billed.context.sessions, reads_only=True) as session:
         assert session.scalars(select(LateEventMark.looked_until)).all() == [began_at + timedelta(hours=1)]
+
+
+def test_look_finds_what_is_stored_after_the_clock_of_the_store_was_set_back(
+    billed: Scenario, stored: FakeArrivals
+) -> None:
+    """For as long as it shows what it showed before, everything is stored behind the mark."""
+    assert look_for_late_events(billed.context) == 5
+    stored.clock -= timedelta(hours=1)
+    send_late(billed, stored, times=2)
+    assert look_for_late_events(billed.context) == 2
+
+
+def test_look_that_cannot_count_a_period_is_made_again(
+    billed: Scenario, stored: FakeArrivals, auditor: CountingAuditor
+) -> None:
+    """However long it takes until the repair helps: nothing else leads back to the period."""
+    auditor.error = InvariantViolation("events are stored twice and cannot be repaired")
+    stored.clock += timedelta(hours=1)
+    assert look_for_late_events(billed.context) == 0
+    auditor.error = None
+    assert look_for_late_events(billed.context) == 5
 
 
 def test_full_search_finds_what_no_look_has_seen(billed: Scenario, stored: FakeArrivals) -> None:
