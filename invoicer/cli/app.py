@@ -1,6 +1,7 @@
 """The commands and their options. Every option of `up` is also an environment variable `MILLRACE_*`."""
 
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,13 +12,14 @@ from rich.console import Console
 
 from invoicer.cli.csv_events import CsvMapping
 from invoicer.cli.dead_letter_commands import dead_letters
+from invoicer.cli.http_address import http_address
 from invoicer.cli.replay import ReplayFailedError, ReplayTarget, replay
 from schemas.settings import Settings
 
 app = typer.Typer(
-    help="Usage-based billing on an event stream: every accepted event is billed exactly once.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # its tables cut the names of long options off at 80 columns
     pretty_exceptions_enable=False,
 )
 app.add_typer(dead_letters)
@@ -51,7 +53,23 @@ ClickHousePassword = Annotated[
 ]
 
 
-@app.command()
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("millrace"))
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    shows_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Usage-based billing on an event stream: every accepted event is billed exactly once."""
+
+
+@app.command(short_help="Start Millrace in one process.")
 def up(
     data_dir: DataDir = None,
     host: Host = None,
@@ -89,7 +107,7 @@ def up(
     run_until_stopped(settings, Console(emoji=False))
 
 
-@app.command()
+@app.command(short_help="Walk from a metric to an invoice.")
 def demo(
     port: Port = None,
     clickhouse_http_port: ClickHousePort = None,
@@ -102,7 +120,11 @@ def demo(
     raise typer.Exit(run_demo(settings, Console(emoji=False), leave=leave))
 
 
-@app.command(name="replay", context_settings={"auto_envvar_prefix": "MILLRACE_REPLAY"})
+@app.command(
+    name="replay",
+    short_help="Send the rows of a CSV file as events.",
+    context_settings={"auto_envvar_prefix": "MILLRACE_REPLAY"},
+)
 def replay_file(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV file with a header line.")],
     subscription: Annotated[str, typer.Option(help="A column, or else the external subscription id itself.")],
@@ -114,7 +136,7 @@ def replay_file(
     ] = None,
     timezone: Annotated[str, typer.Option(help="Zone of timestamps that name none.")] = "UTC",
     url: Annotated[
-        str, typer.Option(envvar="MILLRACE_URL", help="Where Millrace listens.")
+        str, typer.Option(envvar="MILLRACE_URL", callback=http_address, help="Where Millrace listens.")
     ] = "http://127.0.0.1:3000",
     api_key: Annotated[str | None, typer.Option(envvar="MILLRACE_API_KEY", help="API key.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="Events a request.")] = 1_000,
