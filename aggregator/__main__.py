@@ -24,11 +24,13 @@ from schemas.catalog import CatalogCache
 from schemas.clock import SystemClock
 from schemas.errors import TransientError
 from schemas.log_setup import configure_logging
-from schemas.settings import Settings
+from schemas.settings import Settings, settings_or_exit
 from schemas.topics import topics
 
 RETRY_SECONDS_MIN = 0.5
 RETRY_SECONDS_MAX = 10.0
+INTERRUPTED = 128 + 2
+"""Exit code of a process that SIGINT ended, as shells have it."""
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -36,7 +38,7 @@ T = TypeVar("T")
 
 def main() -> None:
     """Wait for the services, then consume until a signal ends it."""
-    settings = Settings()
+    settings = settings_or_exit()
     configure_logging(settings)
     registry = CollectorRegistry()
     lag_watch = _lag_watch(settings, registry)
@@ -100,4 +102,7 @@ def _until_there(status: StatusServer, state: WorkerState, attempt: Callable[[],
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # while it waits for a service; later the signal is heard
+        raise SystemExit(INTERRUPTED) from None
