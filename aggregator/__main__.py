@@ -42,7 +42,7 @@ def main() -> None:
     configure_logging(settings)
     registry = CollectorRegistry()
     lag_watch = _lag_watch(settings, registry)
-    status = StatusServer(settings.host, settings.metrics_port, registry, lag_watch)
+    status = _open_status(settings, registry, lag_watch)
     status.start()
     clickhouse = _until_there(status, WorkerState.WAITING_FOR_CLICKHOUSE, lambda: _open_clickhouse(settings))
     creator = TopicCreator(settings.kafka_bootstrap_servers)
@@ -50,6 +50,16 @@ def main() -> None:
     worker = AggregatorWorker(settings, _counter(settings, clickhouse, registry), status)
     lag_watch.start()
     worker.run()
+
+
+def _open_status(settings: Settings, registry: CollectorRegistry, lag_watch: LagWatch) -> StatusServer:
+    try:
+        return StatusServer(settings.host, settings.metrics_port, registry, lag_watch)
+    except OSError as error:  # most often a second worker of the same machine
+        address = f"{settings.host}:{settings.metrics_port}"
+        raise SystemExit(
+            f"cannot listen on {address}: {error.strerror}; MILLRACE_METRICS_PORT chooses another port"
+        ) from None
 
 
 def _lag_watch(settings: Settings, registry: CollectorRegistry) -> LagWatch:
