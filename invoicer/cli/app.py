@@ -1,5 +1,9 @@
 """The commands and their options. Every option of `up` is also an environment variable `MILLRACE_*`."""
 
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -92,7 +96,8 @@ def up(
     ] = None,
 ) -> None:
     """Start Millrace in one process: API, aggregation, billing and a ClickHouse HTTP interface."""
-    from invoicer.cli.up import run_until_stopped  # noqa: PLC0415 - chDB is heavy: only who runs it loads it
+    with _loading():
+        from invoicer.cli.up import run_until_stopped  # noqa: PLC0415 - chDB is heavy: only who runs it loads it
 
     settings = _settings(
         data_dir=data_dir,
@@ -114,7 +119,8 @@ def demo(
     leave: Annotated[bool, typer.Option("--exit", help="End the process after the walk.")] = False,
 ) -> None:
     """Walk through usage billing, from a metric to an invoice, over the real HTTP API."""
-    from invoicer.cli.demo import run_demo  # noqa: PLC0415 - see `up`
+    with _loading():
+        from invoicer.cli.demo import run_demo  # noqa: PLC0415 - see `up`
 
     settings = _settings(port=port, clickhouse_http_port=clickhouse_http_port)
     raise typer.Exit(run_demo(settings, Console(emoji=False), leave=leave))
@@ -163,6 +169,21 @@ def replay_file(
         console.print(f"… and {result.rejected - len(result.reasons):,} more", style="yellow", markup=False)
     console.print(result.line())
     raise typer.Exit(1 if result.rejected else 0)
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """While chDB is loaded, which takes seconds: says so to a person, and lets Ctrl-C end the process.
+
+    chDB tells an interrupted import as an engine that is not installed.
+    """
+    if sys.stderr.isatty():
+        typer.echo("Starting …", err=True)
+    heard = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def _settings(**options: Any) -> Settings:
