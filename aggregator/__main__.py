@@ -24,11 +24,13 @@ from schemas.catalog import CatalogCache
 from schemas.clock import SystemClock
 from schemas.errors import TransientError
 from schemas.log_setup import configure_logging
-from schemas.settings import Settings
+from schemas.settings import Settings, settings_or_exit
 from schemas.topics import topics
 
 RETRY_SECONDS_MIN = 0.5
 RETRY_SECONDS_MAX = 10.0
+INTERRUPTED = 128 + 2
+"""Exit code of a process that SIGINT ended, as shells have it."""
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -36,11 +38,11 @@ T = TypeVar("T")
 
 def main() -> None:
     """Wait for the services, then consume until a signal ends it."""
-    settings = Settings()
+    settings = settings_or_exit()
     configure_logging(settings)
     registry = CollectorRegistry()
     lag_watch = _lag_watch(settings, registry)
-    status = StatusServer(settings.host, settings.metrics_port, registry, lag_watch)
+    status = _open_status(settings, registry, lag_watch)
     status.start()
     clickhouse = _until_there(status, WorkerState.WAITING_FOR_CLICKHOUSE, lambda: _open_clickhouse(settings))
     creator = TopicCreator(settings.kafka_bootstrap_servers)
@@ -48,6 +50,16 @@ def main() -> None:
     worker = AggregatorWorker(settings, _counter(settings, clickhouse, registry), status)
     lag_watch.start()
     worker.run()
+
+
+def _open_status(settings: Settings, registry: CollectorRegistry, lag_watch: LagWatch) -> StatusServer:
+    try:
+        return StatusServer(settings.host, settings.metrics_port, registry, lag_watch)
+    except OSError as error:  # most often a second worker of the same machine
+        address = f"{settings.host}:{settings.metrics_port}"
+        raise SystemExit(
+            f"cannot listen on {address}: {error.strerror}; MILLRACE_METRICS_PORT chooses another port"
+        ) from None
 
 
 def _lag_watch(settings: Settings, registry: CollectorRegistry) -> LagWatch:
@@ -100,4 +112,7 @@ def _until_there(status: StatusServer, state: WorkerState, attempt: Callable[[],
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # while it waits for a service; later the signal is heard
+        raise SystemExit(INTERRUPTED) from None

@@ -76,13 +76,20 @@ class StatusServer:
         class Handler(BaseHTTPRequestHandler):
             timeout = 10
 
+            def do_HEAD(self) -> None:
+                self._answer(with_body=False)
+
             def do_GET(self) -> None:
+                self._answer(with_body=True)
+
+            def _answer(self, *, with_body: bool) -> None:
                 code, content_type, body = status.answer(self.path)
                 self.send_response(code)
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                if with_body:
+                    self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 """Probes every second are not worth a line."""

@@ -24,7 +24,7 @@ from schemas.catalog import CatalogCache
 from schemas.clock import SystemClock
 from schemas.database import driver_options
 from schemas.log_setup import configure_logging
-from schemas.settings import Settings
+from schemas.settings import Settings, settings_or_exit
 
 CONNECTIONS_MAX = 4_096
 """Connections that may wait to be accepted."""
@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 def main() -> None:
     """Run until a signal ends it."""
-    settings = Settings()
+    settings = settings_or_exit()
     configure_logging(settings)
     uvloop.run(serve(cluster_app(settings), settings))
 
@@ -78,7 +78,8 @@ async def serve(app: IngestApp, settings: Settings) -> None:
 
             def stop() -> None:
                 server.stop()
-                bound.reschedule(loop.time() + SHUTDOWN_SECONDS_MAX)
+                if bound.when() is None:  # a second signal changes nothing
+                    bound.reschedule(loop.time() + SHUTDOWN_SECONDS_MAX)
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop)

@@ -38,7 +38,7 @@ class IngestApp:
 
     async def _answer(self, scope: Scope) -> Answer:
         match scope["method"], scope["path"].removesuffix("/"):
-            case "GET", "/health":
+            case (("GET" | "HEAD"), "/health"):
                 return await self._health()
             case "GET", "/metrics":
                 return Answer(200, generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST.encode())

@@ -34,10 +34,12 @@ from invoicer.jobs.scheduler import Scheduler
 from schemas.clock import Clock, SystemClock, open_clock
 from schemas.errors import TransientError
 from schemas.log_setup import configure_logging
-from schemas.settings import Settings
+from schemas.settings import Settings, settings_or_exit
 
 RETRY_SECONDS_MIN = 0.5
 RETRY_SECONDS_MAX = 10.0
+INTERRUPTED = 128 + 2
+"""Exit code of a process that SIGINT ended, as shells have it."""
 SHUTDOWN_SECONDS_MAX = 5
 """How long the end waits for requests in flight: a client that never finishes its own would hold it for ever."""
 GARBAGE_THRESHOLDS = (20_000, 50, 100)
@@ -52,7 +54,7 @@ T = TypeVar("T")
 
 def main() -> None:
     """Wait for the services, then answer requests and do due work until a signal ends it."""
-    settings = Settings()
+    settings = settings_or_exit()
     configure_logging(settings)
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
@@ -157,4 +159,7 @@ def _until_there(attempt: Callable[[], T]) -> T:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # while it waits for a service; later the signal is heard
+        raise SystemExit(INTERRUPTED) from None

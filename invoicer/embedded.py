@@ -67,6 +67,10 @@ class DataDirectoryInUseError(RuntimeError):
     """Another process works in the data directory."""
 
 
+class DataDirectoryUnusableError(RuntimeError):
+    """The data directory cannot be made, or not be written to."""
+
+
 class CannotListenError(RuntimeError):
     """A port is taken, or the address is not this machine's."""
 
@@ -132,8 +136,7 @@ class EmbeddedMillrace:
     def _start(self) -> None:
         configure_logging(self.settings)
         data_dir = self.settings.data_dir
-        data_dir.mkdir(parents=True, exist_ok=True)
-        self._stack.callback(_lock(data_dir / "lock").close)
+        self._stack.callback(_lock(_made(data_dir) / "lock").close)
         self.api_key = _kept_secret(data_dir / "api_key", self.settings.api_key)
         self._clickhouse_password = _kept_secret(
             data_dir / "clickhouse_password", self.settings.clickhouse_http_password
@@ -228,7 +231,9 @@ class EmbeddedMillrace:
         try:
             server = ClickHouseHttpServer(app, port=port)
         except OSError as error:
-            raise CannotListenError(f"cannot listen on {LOOPBACK}:{port}: {error.strerror}") from error
+            raise CannotListenError(
+                f"cannot listen on {LOOPBACK}:{port}: {error.strerror}; --clickhouse-http-port 0 takes a free one"
+            ) from error
         server.start()
         self._stack.callback(server.stop)
         return server
@@ -301,6 +306,19 @@ class HttpServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         await self._server.serve()
+
+
+def _made(data_dir: Path) -> Path:
+    """The data directory, made where it was missing.
+
+    Raises: DataDirectoryUnusableError when it cannot be, or cannot be written to.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        (data_dir / "lock").touch()
+    except OSError as error:
+        raise DataDirectoryUnusableError(f"cannot keep data in {data_dir}: {error.strerror}") from error
+    return data_dir
 
 
 def _lock(path: Path) -> IO[str]:

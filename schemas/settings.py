@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import AGGREGATOR_GROUP, DEAD_LETTERS, USAGE_EVENTS
@@ -89,9 +89,25 @@ class Settings(BaseSettings):
     )
     metrics_port: int = Field(6066, ge=0, le=65535, description="Aggregator: port of /health and /metrics.")
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json")
-    log_level: str = Field("info", description="Lowest level that is logged.")
+    log_level: str = Field(
+        "info",
+        pattern="^(?i:debug|info|warn|warning|error|fatal|critical|notset)$",
+        description="Lowest level that is logged.",
+    )
 
     @field_validator("test_clock")
     @classmethod
     def _utc_unless_it_says_otherwise(cls, value: datetime | None) -> datetime | None:
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def settings_or_exit() -> Settings:
+    """The environment's settings, for a process that starts.
+
+    Raises: SystemExit with a line for every faulty variable; whoever starts it needs no traceback to mend them.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = (f"MILLRACE_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors())
+        raise SystemExit("\n".join(faults)) from None

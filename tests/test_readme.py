@@ -2,6 +2,11 @@
 
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
+from aggregator.observability import AggregatorMetrics, LagMetrics, ReconcilerMetrics
+from ingest.metrics import IngestMetrics
+from invoicer.jobs.job_metrics import JobMetrics
 from schemas.settings import Settings
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -15,3 +20,12 @@ def test_readme_lists_every_setting_with_its_default() -> None:
         rows.append(f"| `MILLRACE_{name.upper()}` | {default} | {field.description} |")
     assert [row for row in rows if row not in README] == []
     assert README.count("| `MILLRACE_") == len(rows)
+
+
+def test_readme_lists_every_measurement() -> None:
+    """What /metrics shows and nobody knows of is not watched."""
+    registry = CollectorRegistry()
+    for measurements in (AggregatorMetrics, LagMetrics, ReconcilerMetrics, IngestMetrics, JobMetrics):
+        measurements(registry)
+    names = {family.name.removeprefix("millrace_") for family in registry.collect()}
+    assert {name for name in names if f"`{name}`" not in README} == set()

@@ -17,7 +17,7 @@ from invoicer.catalog.expressions import evaluate_expression
 from invoicer.catalog.metric_input import ExpressionInput, MetricChanges, MetricInput
 from invoicer.catalog.metrics import create_metric, delete_metric, find_metric, select_metrics, update_metric
 
-router = make_router("billable_metrics")
+router = make_router("billable metrics")
 
 
 class MetricBody(RootedBody):

@@ -6,6 +6,7 @@ from fastapi import Depends, FastAPI
 from pydantic import BaseModel, Field
 
 from invoicer.api.dependencies import documented_scheme
+from invoicer.api.outputs.error import DOCUMENTED_ERRORS
 from schemas.events import MAX_IDENTIFIER_CHARS
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER_CHARS)]
@@ -82,11 +83,14 @@ def describe_event_intake(app: FastAPI) -> None:
 
 
 def _described() -> FastAPI:
-    app = FastAPI(dependencies=[Depends(documented_scheme)])
-    app.post("/api/v1/events", tags=["events"], response_model=EventAnswer, summary="Create")(_create)
-    app.post("/api/v1/events/batch", tags=["events"], response_model=EventBatchAnswer, summary="Create Batch")(
-        _create_batch
-    )
+    app = FastAPI(dependencies=[Depends(documented_scheme)], responses=DOCUMENTED_ERRORS)
+    app.post("/api/v1/events", tags=["events"], response_model=EventAnswer, summary="Send an event")(_create)
+    app.post(
+        "/api/v1/events/batch",
+        tags=["events"],
+        response_model=EventBatchAnswer,
+        summary="Send events of any subscriptions",
+    )(_create_batch)
     return app
 
 

@@ -38,6 +38,7 @@ def millrace_version() -> str:
         return "unknown"
 
 
+@router.head("/health", include_in_schema=False)  # what many a load balancer asks with
 @router.get("/health")
 def health(request: Request) -> JSONResponse:
     """200 when every part answers, 503 with the state of each otherwise.
@@ -57,6 +58,7 @@ def health(request: Request) -> JSONResponse:
     return JSONResponse(body, status_code=200 if works else 503)
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready")
 def ready() -> dict[str, str]:
     """200 as soon as the process takes requests."""

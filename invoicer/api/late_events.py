@@ -16,7 +16,7 @@ from invoicer.billing.late_events.policy import LateEventStatus
 from invoicer.billing.subscription_input import InstantInput
 from invoicer.db import BillingPeriod, Fee, LateAdjustment, LateEvent, Subscription
 
-router = make_router("late_events")
+router = make_router("late events")
 
 
 class Search(BaseModel):

@@ -1,5 +1,6 @@
 """The route every router of the API is made of: it reads bodies as Lago does and answers Lago's errors."""
 
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -9,6 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from invoicer.api.json_body import is_storable, parse_json, read_bytes
+from invoicer.api.outputs.error import DOCUMENTED_ERRORS
 from invoicer.api.validation import input_error
 from schemas.errors import InputError, NotFound
 
@@ -36,6 +38,12 @@ class _JsonRequest(Request):
 class LagoRoute(APIRoute):
     """Refuses what cannot be stored before the endpoint sees it, and names every issue of the rest."""
 
+    def __init__(
+        self, path: str, endpoint: Callable[..., Any], *, summary: str | None = None, **options: Any
+    ) -> None:
+        """Documents the route by the first sentence of its endpoint, unless told otherwise."""
+        super().__init__(path, endpoint, summary=summary or _first_sentence(endpoint), **options)
+
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         reads_body = self.body_field is not None
@@ -53,7 +61,12 @@ class LagoRoute(APIRoute):
 
 def make_router(tag: str) -> APIRouter:
     """A router of `LagoRoute`s, listed under `tag` in the documentation."""
-    return APIRouter(tags=[tag], route_class=LagoRoute)
+    return APIRouter(tags=[tag], route_class=LagoRoute, responses=DOCUMENTED_ERRORS)
+
+
+def _first_sentence(endpoint: Callable[..., Any]) -> str | None:
+    text = inspect.getdoc(endpoint)
+    return text.splitlines()[0].removesuffix(".") if text else None
 
 
 async def _with_json(request: Request) -> Request:

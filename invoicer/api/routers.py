@@ -16,6 +16,7 @@ from invoicer.api import (
     fees,
     invoices,
     late_events,
+    not_offered,
     organizations,
     plan_charges,
     plan_metadata,
@@ -66,4 +67,4 @@ def api_routers() -> Sequence[APIRouter]:
     Codes and external ids may hold `/`, so `/customers/{external_id:path}` takes whatever nobody before it
     took: routes below a customer or a plan, such as its usage, must be asked first.
     """
-    return (*billing_routers(), *catalog_routers())
+    return (*billing_routers(), not_offered.router, *catalog_routers())

@@ -15,7 +15,7 @@ from invoicer.jobs.clock_steps import move_clock
 from schemas.clock import MovableClock
 from schemas.errors import NotFound
 
-router = make_router("test_clock")
+router = make_router("test clock")
 
 
 class ClockInput(ResourceInput):

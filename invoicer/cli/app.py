@@ -1,6 +1,11 @@
 """The commands and their options. Every option of `up` is also an environment variable `MILLRACE_*`."""
 
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,13 +16,14 @@ from rich.console import Console
 
 from invoicer.cli.csv_events import CsvMapping
 from invoicer.cli.dead_letter_commands import dead_letters
+from invoicer.cli.http_address import http_address
 from invoicer.cli.replay import ReplayFailedError, ReplayTarget, replay
 from schemas.settings import Settings
 
 app = typer.Typer(
-    help="Usage-based billing on an event stream: every accepted event is billed exactly once.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # its tables cut the names of long options off at 80 columns
     pretty_exceptions_enable=False,
 )
 app.add_typer(dead_letters)
@@ -51,7 +57,23 @@ ClickHousePassword = Annotated[
 ]
 
 
-@app.command()
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("millrace"))
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    shows_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Usage-based billing on an event stream: every accepted event is billed exactly once."""
+
+
+@app.command(short_help="Start Millrace in one process.")
 def up(
     data_dir: DataDir = None,
     host: Host = None,
@@ -74,7 +96,8 @@ def up(
     ] = None,
 ) -> None:
     """Start Millrace in one process: API, aggregation, billing and a ClickHouse HTTP interface."""
-    from invoicer.cli.up import run_until_stopped  # noqa: PLC0415 - chDB is heavy: only who runs it loads it
+    with _loading():
+        from invoicer.cli.up import run_until_stopped  # noqa: PLC0415 - chDB is heavy: only who runs it loads it
 
     settings = _settings(
         data_dir=data_dir,
@@ -89,20 +112,25 @@ def up(
     run_until_stopped(settings, Console(emoji=False))
 
 
-@app.command()
+@app.command(short_help="Walk from a metric to an invoice.")
 def demo(
     port: Port = None,
     clickhouse_http_port: ClickHousePort = None,
     leave: Annotated[bool, typer.Option("--exit", help="End the process after the walk.")] = False,
 ) -> None:
     """Walk through usage billing, from a metric to an invoice, over the real HTTP API."""
-    from invoicer.cli.demo import run_demo  # noqa: PLC0415 - see `up`
+    with _loading():
+        from invoicer.cli.demo import run_demo  # noqa: PLC0415 - see `up`
 
     settings = _settings(port=port, clickhouse_http_port=clickhouse_http_port)
     raise typer.Exit(run_demo(settings, Console(emoji=False), leave=leave))
 
 
-@app.command(name="replay", context_settings={"auto_envvar_prefix": "MILLRACE_REPLAY"})
+@app.command(
+    name="replay",
+    short_help="Send the rows of a CSV file as events.",
+    context_settings={"auto_envvar_prefix": "MILLRACE_REPLAY"},
+)
 def replay_file(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV file with a header line.")],
     subscription: Annotated[str, typer.Option(help="A column, or else the external subscription id itself.")],
@@ -114,7 +142,7 @@ def replay_file(
     ] = None,
     timezone: Annotated[str, typer.Option(help="Zone of timestamps that name none.")] = "UTC",
     url: Annotated[
-        str, typer.Option(envvar="MILLRACE_URL", help="Where Millrace listens.")
+        str, typer.Option(envvar="MILLRACE_URL", callback=http_address, help="Where Millrace listens.")
     ] = "http://127.0.0.1:3000",
     api_key: Annotated[str | None, typer.Option(envvar="MILLRACE_API_KEY", help="API key.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="Events a request.")] = 1_000,
@@ -141,6 +169,21 @@ def replay_file(
         console.print(f"… and {result.rejected - len(result.reasons):,} more", style="yellow", markup=False)
     console.print(result.line())
     raise typer.Exit(1 if result.rejected else 0)
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """While chDB is loaded, which takes seconds: says so to a person, and lets Ctrl-C end the process.
+
+    chDB tells an interrupted import as an engine that is not installed.
+    """
+    if sys.stderr.isatty():
+        typer.echo("Starting …", err=True)
+    heard = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def _settings(**options: Any) -> Settings:

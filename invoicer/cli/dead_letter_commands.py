@@ -18,7 +18,8 @@ from invoicer.cli.dead_letters import (
     table_of,
     with_code,
 )
-from invoicer.cli.replay import ReplayFailedError, api_client, progress_bar
+from invoicer.cli.http_address import http_address
+from invoicer.cli.replay import RUN_AGAIN, ReplayFailedError, api_client, progress_bar
 from schemas.errors import TransientError
 from schemas.settings import Settings
 
@@ -29,6 +30,7 @@ dead_letters = typer.Typer(
     help="Look at the lines that could not be counted, and send them again.\n\n"
     "A cluster's are read from the topic MILLRACE_DEAD_LETTER_TOPIC at MILLRACE_KAFKA_BOOTSTRAP_SERVERS; "
     "an embedded instance's, which has to be running, with --clickhouse-url.",
+    short_help="List what could not be counted, or send it again.",
     no_args_is_help=True,
 )
 
@@ -36,13 +38,14 @@ Code = Annotated[str | None, typer.Option(help="Only those with this code, e.g. 
 ClickHouseUrl = Annotated[
     str | None,
     typer.Option(
-        help="Embedded mode: http://user:password@host:port/millrace, as on the screen at the start. "
-        "(default: the cluster's topic)"
+        callback=http_address,
+        help="Embedded mode: http://USER:PASSWORD@127.0.0.1:8123/millrace; port and account are on the screen at "
+        "the start. (default: the cluster's topic)",
     ),
 ]
 
 
-@dead_letters.command(name="list")
+@dead_letters.command(name="list", short_help="Show the newest dead letters.")
 def list_letters(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show the newest so many.")] = 50,
     code: Code = None,
@@ -54,18 +57,19 @@ def list_letters(
         letters, _ = _letters(clickhouse_url)
         table, shown, count = table_of(with_code(letters, code), limit)
     except TransientError as error:
-        raise _failed(console, str(error)) from None
+        raise _failed(console, _unread(error, clickhouse_url)) from None
     if shown:
         console.print(table)
     console.print(f"{count:,} dead letters" + (f", the newest {shown:,} shown" if shown < count else ""))
 
 
-@dead_letters.command()
+@dead_letters.command(short_help="Send the original lines again.")
 def replay(
     code: Code = None,
     clickhouse_url: ClickHouseUrl = None,
     url: Annotated[
-        str, typer.Option(envvar="MILLRACE_URL", help="Embedded mode: where Millrace listens.")
+        str,
+        typer.Option(envvar="MILLRACE_URL", callback=http_address, help="Embedded mode: where Millrace listens."),
     ] = "http://127.0.0.1:3000",
     api_key: Annotated[
         str | None,
@@ -86,8 +90,10 @@ def replay(
             result = _replay_to_topic(code, console)
         else:
             result = _replay_to_api(clickhouse_url, code, url, str(api_key), console)
-    except (TransientError, ReplayFailedError) as error:
-        raise _failed(console, f"{error}. Run it again: what was counted is not counted twice.") from None
+    except ReplayFailedError as error:
+        raise _failed(console, str(error)) from None
+    except TransientError as error:
+        raise _failed(console, f"{_unread(error, clickhouse_url)}\n{RUN_AGAIN}") from None
     for reason in result.reasons:
         console.print(f"skipped {reason}", style="yellow", markup=False, soft_wrap=True)
     if result.skipped > len(result.reasons):
@@ -132,6 +138,16 @@ def _replay_to_api(
         return replay_letters(with_code(letters, code), send, progress, total, datetime.now(UTC))
 
 
+def _unread(error: TransientError, clickhouse_url: str | None) -> str:
+    """What went wrong, and where the letters were looked for when that was not said on the command line."""
+    if clickhouse_url is not None:
+        return str(error)
+    return (
+        f"{error}\nAsked were the brokers of a cluster at {Settings().kafka_bootstrap_servers} "
+        "(MILLRACE_KAFKA_BOOTSTRAP_SERVERS); an embedded instance is asked with --clickhouse-url."
+    )
+
+
 def _failed(console: Console, message: str) -> typer.Exit:
-    console.print(message, style="red", markup=False)
+    console.print(message, style="red", markup=False, soft_wrap=True)
     return typer.Exit(1)

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from invoicer.cli.replay import ReplayFailedError, post_events
+from invoicer.cli.replay import ReplayFailedError, no_answer, post_events, refusal, rejection_of
 from schemas.dead_letters import DeadLetterRecord, decode_dead_letter
 from schemas.errors import PoisonEvent, TransientError
 from schemas.events import EventLine, decode_line
@@ -210,7 +210,7 @@ class ApiSender:
         statuses = post_events(self._client, [_payload(events[index]) for index in own]) if own else []
         for index, status in zip(own, statuses, strict=True):
             if status["status"] == "rejected":
-                refused[index] = f"{status.get('error_details')}"
+                refused[index] = rejection_of(status)
         return refused
 
 
@@ -218,9 +218,9 @@ def _organization_id(client: httpx.Client) -> str:
     try:
         response = client.get("/api/v1/organizations")
     except httpx.TransportError as error:
-        raise ReplayFailedError(f"the server does not answer: {error}") from error
+        raise ReplayFailedError(no_answer(client, error)) from error
     if response.status_code != httpx.codes.OK:
-        raise ReplayFailedError(f"the server answered: {response.status_code} {response.text[:300]}")
+        raise ReplayFailedError(refusal(client, response))
     return str(response.json()["organization"]["lago_id"])
 
 

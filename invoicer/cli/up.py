@@ -2,7 +2,12 @@
 
 from rich.console import Console
 
-from invoicer.embedded import CannotListenError, DataDirectoryInUseError, EmbeddedMillrace
+from invoicer.embedded import (
+    CannotListenError,
+    DataDirectoryInUseError,
+    DataDirectoryUnusableError,
+    EmbeddedMillrace,
+)
 from schemas.settings import Settings
 
 
@@ -12,8 +17,8 @@ def run_until_stopped(settings: Settings, console: Console) -> None:
         with EmbeddedMillrace(settings) as instance:
             _greet(instance, console)
             instance.wait()
-    except (CannotListenError, DataDirectoryInUseError) as error:
-        console.print(str(error), style="red", markup=False)
+    except (CannotListenError, DataDirectoryInUseError, DataDirectoryUnusableError) as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from None
 
 

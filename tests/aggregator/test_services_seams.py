@@ -206,6 +206,8 @@ def test_status_server_tells_state_and_figures() -> None:
     assert (waiting.status_code, waiting.json()) == (503, {"status": "waiting_for_kafka", "reason": "refused"})
     status.change(WorkerState.RUNNING)
     assert httpx.get(f"{url}/health").status_code == 200
+    head = httpx.head(f"{url}/health")
+    assert (head.status_code, head.content) == (200, b"")
     assert httpx.get(f"{url}/metrics").status_code == 200
     assert httpx.get(f"{url}/other").status_code == 404
     status.stop()

@@ -437,7 +437,7 @@ NOT_OFFERED = (
     Refusal("fees.destroy", lambda world: (world.fee().lago_id,), 405, INVOICED),
     Refusal("customers.projected_usage", lambda _: ("acme", "acme-pro"), 403, NO_PROJECTION),
     Refusal("customers.checkout_url", lambda _: ("acme",), 404, NO_ROUTE),
-    Refusal("customers.portal_url", lambda _: ("acme",), 404, NO_ROUTE | {"code": "customer_not_found"}),
+    Refusal("customers.portal_url", lambda _: ("acme",), 404, NO_ROUTE),
     Refusal("subscriptions.lifetime_usage", lambda _: ("acme-pro",), 404, NO_ROUTE),
     Refusal("subscriptions.update_lifetime_usage", lambda _: ("acme-pro", 7), 404, NO_ROUTE),
     Refusal("subscriptions.create_alerts", lambda _: ("acme-pro", Fee()), 404, NO_ROUTE),

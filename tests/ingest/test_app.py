@@ -23,6 +23,12 @@ async def test_health_with_working_parts_is_ok(ingest: Ingest) -> None:
     assert response.json() == {"status": "ok", "catalog": "ok", "publisher": "ok"}
 
 
+async def test_health_is_also_answered_to_head(ingest: Ingest) -> None:
+    """Load balancers ask so; a 404 would take the process out of their rotation."""
+    async with ingest.client(api_key=None) as client:
+        assert (await client.head("/health")).status_code == 200
+
+
 async def test_health_names_each_part_that_is_away() -> None:
     """503 with the state of each part."""
     ingest = make_ingest(row=CatalogRow(None), publisher=RecordingPublisher(refusals=1))

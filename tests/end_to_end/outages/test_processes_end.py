@@ -80,6 +80,14 @@ def test_process_on_a_taken_port_says_so_and_ends(tmp_path: Path, setting: str) 
         assert f"cannot listen on 127.0.0.1:{taken}" in _refused_start(settings | {setting: taken})
 
 
+def test_process_whose_data_directory_is_a_file_says_so_and_ends(tmp_path: Path) -> None:
+    """Exit code 1 and a sentence that names it, no traceback."""
+    taken = tmp_path / "data"
+    taken.touch()
+    settings: dict[str, object] = {"port": free_port(), "clickhouse_http_port": free_port(), "data_dir": taken}
+    assert f"cannot keep data in {taken}: File exists" in _refused_start(settings)
+
+
 def _refused_start(settings: dict[str, object]) -> str:
     """What an embedded process that must not start prints."""
     process = subprocess.run(

@@ -200,3 +200,18 @@ def test_failed_request_leaves_nothing_behind(client: httpx.Client) -> None:
 
     assert answer.json()["code"] == "tax_not_found"
     assert client.get("/api/v1/customers/acme").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"customers/acme/{part}" for part in ("wallets", "payments", "portal_url", "payment_methods")),
+        *(f"plans/startup/{part}" for part in ("entitlements", "fixed_charges")),
+    ],
+)
+def test_list_that_is_not_offered_blames_neither_customer_nor_plan(client: httpx.Client, path: str) -> None:
+    """Both exist; their ids may hold slashes, and would take the name of the list in."""
+    post(client, "customers", make_customer())
+    post(client, "plans", make_plan())
+    answer = client.get(f"/api/v1/{path}")
+    assert (answer.status_code, answer.json()) == (404, NOWHERE)

@@ -31,6 +31,12 @@ def watched(context: Context, usage: FakeUsage) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+def test_health_is_also_answered_to_head(watched: httpx.Client, path: str) -> None:
+    """Load balancers ask so; a 404 would take the process out of their rotation."""
+    assert watched.head(path).status_code == 200
+
+
 def test_health_when_every_part_answers_is_ok(watched: httpx.Client) -> None:
     """No key is needed."""
     answer = watched.get("/health")

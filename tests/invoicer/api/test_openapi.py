@@ -19,6 +19,27 @@ def test_document_asks_for_the_key_wherever_it_is_needed(client: httpx.Client) -
     assert without == {"/health", "/ready"}
 
 
+def test_document_describes_errors_as_they_are_answered(client: httpx.Client) -> None:
+    """A client generated from it reads Lago's envelope, not the framework's."""
+    document = client.get("/openapi.json").json()
+    error = {"$ref": "#/components/schemas/ErrorAnswer"}
+    for path, operations in document["paths"].items():
+        for operation in operations.values() if path.startswith("/api/v1/") else ():
+            answers = {status: operation["responses"][status]["content"] for status in ("401", "404", "422")}
+            assert all(content["application/json"]["schema"] == error for content in answers.values()), path
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    answered = client.post("/api/v1/plans", json={"plan": {}}).json()
+    assert set(answered) == set(document["components"]["schemas"]["ErrorAnswer"]["properties"])
+
+
+def test_document_names_every_route_by_what_it_does(client: httpx.Client) -> None:
+    """The page is a list of sentences, not of function names."""
+    paths = client.get("/openapi.json").json()["paths"]
+    assert paths["/api/v1/invoices"]["get"]["summary"] == "List invoices by issuing date, newest first"
+    summaries = [each["summary"] for operations in paths.values() for each in operations.values()]
+    assert {"Create", "Show", "Update", "Delete", "List Page"}.isdisjoint(summaries)
+
+
 def test_page_loads_nothing_from_other_hosts(client: httpx.Client) -> None:
     """It works on a machine without the internet."""
     page = client.get("/docs")
