@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from invoicer.api.dependencies import CurrentOrganization, DbSession
 from invoicer.api.fee_search import FeeSearch, Search
 from invoicer.api.outputs.fee import FeeAnswer, FeeOutput, FeesAnswer
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
 from invoicer.db import Fee
 from schemas.errors import NotAllowed, NotFound
@@ -20,8 +20,8 @@ def list_page(
     organization: CurrentOrganization, session: DbSession, pagination: Paginated, search: FeeSearch
 ) -> FeesAnswer:
     """List fees, oldest first."""
-    rows, total = paginate(session, search.select(organization.id), pagination)
-    return FeesAnswer(fees=[FeeOutput.of(row) for row in rows], meta=PaginationMeta.of(pagination, total))
+    page = paginate(session, search.select(organization.id), pagination)
+    return FeesAnswer(fees=[FeeOutput.of(row) for row in page.rows], meta=page.meta)
 
 
 @router.get("/fees/{lago_id}")
