@@ -28,6 +28,7 @@ from invoicer.billing.credit_notes import (
 )
 from invoicer.billing.finalization import lock_customer
 from invoicer.billing.invoice_changes import due_amount_cents, find_invoice, offset_invoice
+from invoicer.catalog.fields import parse_id
 from invoicer.catalog.metadata import change_metadata
 from invoicer.db import CreditNote, Invoice
 from invoicer.rating.arithmetic import round_half_up
@@ -59,10 +60,7 @@ def find_credit_note(session: Session, organization_id: uuid.UUID, credit_note_i
 
     Raises: NotFound.
     """
-    try:
-        wanted = uuid.UUID(credit_note_id)
-    except ValueError as error:
-        raise NotFound("credit_note") from error
+    wanted = parse_id(credit_note_id, "credit_note")
     found = select_credit_notes(organization_id).where(CreditNote.id == wanted)
     note = session.scalar(found.execution_options(populate_existing=True))
     if note is None:
