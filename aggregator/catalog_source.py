@@ -11,7 +11,10 @@ _NEWER = text("SELECT document FROM catalog_snapshot WHERE id = 1 AND version > 
 
 
 def catalog_loader(engine: Engine) -> LoadSnapshot:
-    """A loader of the one row of `catalog_snapshot`; before the first publication there is nothing to load."""
+    """A loader of the one row of `catalog_snapshot`; before the first publication there is nothing to load.
+
+    The loader raises TransientError when the database does not answer.
+    """
 
     def load(version: int) -> CatalogSnapshot | None:
         try:

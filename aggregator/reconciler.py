@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
@@ -38,10 +38,9 @@ from aggregator.reconciliation_sql import (
 from schemas.errors import InvariantViolation, TransientError
 from schemas.period import TimeRange
 from schemas.reconciliation import AuditScope, Reconciliation, ReconciliationReport
+from schemas.time_text import EPOCH
+from schemas.usage import LOOK_OVERLAP
 
-OVERLAP = timedelta(minutes=5)
-"""How far a look reaches back behind the one before: a row gets its time as its insert begins and is seen as it
-ends, which no client waits for longer than two minutes."""
 REPAIR_ATTEMPTS_MAX = 3
 """Rounds of a repair that may change nothing, because merges moved the rows, before it is given up."""
 COMPARE_ATTEMPTS_MAX = 4
@@ -56,7 +55,6 @@ Place = tuple[str, str, str, int]
 """Organization, external subscription id, code and month."""
 
 _Item = TypeVar("_Item")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE_ALL: Subscription = ("", "")
 _log = structlog.get_logger(__name__)
 
@@ -73,7 +71,7 @@ class _Window:
 
     @property
     def is_everything(self) -> bool:
-        return self.since == _EPOCH
+        return self.since == EPOCH
 
     def parameters(self) -> dict[str, object]:
         return {"since": self.since, "until": self.until}
@@ -125,7 +123,7 @@ class Reconciler:
         Raises: TransientError when the store is away, or another check does not end.
         """
         with self._alone():
-            following: _Window | None = _Window(_EPOCH, self._now(), organization_id)
+            following: _Window | None = _Window(EPOCH, self._now(), organization_id)
             while following is not None:
                 window = following
                 following = self._checked(window)
@@ -182,7 +180,7 @@ class Reconciler:
         self._ledger.keep_look(window.until, window.results)
         unsettled = [result for result in window.results.values() if result.difference]
         # What could not be repaired is looked at again.
-        self._since = window.since if unsettled else window.until - OVERLAP
+        self._since = window.since if unsettled else window.until - LOOK_OVERLAP
         self._observe(window.until)
 
     def _observe(self, at: datetime) -> None:

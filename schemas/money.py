@@ -34,7 +34,7 @@ def decimal_text(value: Decimal) -> str:
 
     Source: Lago API, decimals as text.
     """
-    text = format(value, "f")
-    whole, _, fraction = text.partition(".")
-    whole = "0" if whole == "-0" and not fraction.strip("0") else whole
+    if value == 0:
+        return "0.0"  # also for -0
+    whole, _, fraction = format(value, "f").partition(".")
     return f"{whole}.{fraction.rstrip('0') or '0'}"

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
 from schemas.events import Position
 from schemas.metrics import Evaluation, MetricDefinition
 from schemas.period import TimeRange
+
+LOOK_OVERLAP = timedelta(minutes=5)
+"""How far a look at what was stored reaches back behind the one before: a row gets its time as its insert begins
+and is seen as it ends, which no client waits for longer than two minutes."""
 
 
 @dataclass(frozen=True)

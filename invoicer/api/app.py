@@ -25,10 +25,14 @@ def create_app(
     checks: Mapping[str, Check] | None = None,
     tell_lag: TellLag = dict,
 ) -> FastAPI:
-    """The invoicer's HTTP application.
+    """The invoicer's HTTP application, ready to answer."""
+    app = create_routes()
+    equip(app, context, registry=registry, checks=checks, tell_lag=tell_lag)
+    return app
 
-    `checks` are asked by /health, next to the database's own; what `tell_lag` says is shown there.
-    """
+
+def create_routes() -> FastAPI:
+    """The application without anything to work with: what it answers, and how it answers errors."""
     app = FastAPIOffline(  # its /docs loads nothing from other hosts
         title="Millrace",
         version=millrace_version(),
@@ -37,14 +41,28 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.context = context
-    app.state.registry = registry
-    app.state.turns = CapacityLimiter(TRANSACTIONS_MAX)
-    app.state.checks = {"database": database_check(context.sessions), **(checks or {})}
-    app.state.tell_lag = tell_lag
     install_error_handlers(app)
     for router in api_routers():
         app.include_router(router, prefix=API_PREFIX)
     app.include_router(health.router)
     describe_event_intake(app)
     return app
+
+
+def equip(
+    app: FastAPI,
+    context: Context,
+    *,
+    registry: CollectorRegistry,
+    checks: Mapping[str, Check] | None = None,
+    tell_lag: TellLag = dict,
+) -> None:
+    """Give the routes what they work with.
+
+    `checks` are asked by /health, next to the database's own; what `tell_lag` says is shown there.
+    """
+    app.state.context = context
+    app.state.registry = registry
+    app.state.turns = CapacityLimiter(TRANSACTIONS_MAX)
+    app.state.checks = {"database": database_check(context.sessions), **(checks or {})}
+    app.state.tell_lag = tell_lag

@@ -10,7 +10,7 @@ from invoicer.api.outputs.billable_metric import (
     MetricOutput,
     MetricsAnswer,
 )
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.catalog.expressions import evaluate_expression
@@ -51,9 +51,8 @@ def create(
 @router.get("/billable_metrics")
 def list_page(organization: CurrentOrganization, session: DbSession, pagination: Paginated) -> MetricsAnswer:
     """List metrics, newest first."""
-    metrics, total = paginate(session, select_metrics(organization.id), pagination)
-    outputs = [CountedMetricOutput.of(metric) for metric in metrics]
-    return MetricsAnswer(billable_metrics=outputs, meta=PaginationMeta.of(pagination, total))
+    page = paginate(session, select_metrics(organization.id), pagination)
+    return MetricsAnswer(billable_metrics=[CountedMetricOutput.of(metric) for metric in page.rows], meta=page.meta)
 
 
 @router.get("/billable_metrics/{code:path}")

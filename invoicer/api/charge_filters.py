@@ -4,7 +4,7 @@ from sqlalchemy.orm import Session
 
 from invoicer.api.dependencies import CurrentOrganization, DbSession, Now
 from invoicer.api.outputs.charge import ChargeFilterAnswer, ChargeFilterOutput, ChargeFiltersAnswer
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.catalog.charge_filters import find_filter, select_filters
@@ -46,9 +46,8 @@ def list_page(
 ) -> ChargeFiltersAnswer:
     """List the filters of a charge, newest first."""
     charge = _charge(session, organization, code, charge_code)
-    filters, total = paginate(session, select_filters(charge), pagination)
-    outputs = [ChargeFilterOutput.of(each) for each in filters]
-    return ChargeFiltersAnswer(filters=outputs, meta=PaginationMeta.of(pagination, total))
+    page = paginate(session, select_filters(charge), pagination)
+    return ChargeFiltersAnswer(filters=[ChargeFilterOutput.of(each) for each in page.rows], meta=page.meta)
 
 
 @router.get(_FILTER)

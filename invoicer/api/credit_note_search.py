@@ -9,14 +9,11 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, false, or_
 
 from invoicer.api.customer_search import SEARCHED_COLUMNS
-from invoicer.api.invoice_search import AmountQuery
+from invoicer.api.query import VALUES_MAX, AmountQuery, EntityCodesQuery
 from invoicer.billing.credit_note_requests import select_credit_notes
 from invoicer.billing.credit_notes import CreditNoteReason, CreditStatus, RefundStatus
 from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
 from invoicer.db import CreditNote, Customer, Invoice
-
-_MANY = 100
-"""Values one filter may name."""
 
 
 class Search(BaseModel):
@@ -73,16 +70,14 @@ def read_search(
     issuing_date_to: date | None = None,
     search_term: Annotated[str | None, Query(max_length=255)] = None,
     currency: str | None = None,
-    reason: Annotated[list[CreditNoteReason] | None, Query(max_length=_MANY)] = None,
-    credit_status: Annotated[list[CreditStatus] | None, Query(max_length=_MANY)] = None,
-    refund_status: Annotated[list[RefundStatus] | None, Query(max_length=_MANY)] = None,
+    reason: Annotated[list[CreditNoteReason] | None, Query(max_length=VALUES_MAX)] = None,
+    credit_status: Annotated[list[CreditStatus] | None, Query(max_length=VALUES_MAX)] = None,
+    refund_status: Annotated[list[RefundStatus] | None, Query(max_length=VALUES_MAX)] = None,
     invoice_number: str | None = None,
     amount_from: AmountQuery = None,
     amount_to: AmountQuery = None,
     self_billed: bool | None = None,
-    billing_entity_codes: Annotated[
-        list[str] | None, Query(alias="billing_entity_codes[]", max_length=_MANY)
-    ] = None,
+    billing_entity_codes: EntityCodesQuery = None,
 ) -> Search:
     """The filters of a request; a reason or a status may be named more than once."""
     return Search(

@@ -9,7 +9,7 @@ from invoicer.api.outputs.credit_note import (
     CreditNoteWithCustomerOutput,
 )
 from invoicer.api.outputs.credit_note_estimate import CreditNoteEstimateAnswer, CreditNoteEstimateOutput
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.billing.credit_note_input import CreditNoteChanges, CreditNoteEstimateInput, CreditNoteInput
@@ -69,10 +69,8 @@ def list_page(
     organization: CurrentOrganization, session: DbSession, pagination: Paginated, search: CreditNoteSearch
 ) -> CreditNotesAnswer:
     """List credit notes by issuing date, newest first."""
-    rows, total = paginate(session, search.select(organization.id), pagination)
-    return CreditNotesAnswer(
-        credit_notes=[CreditNoteOutput.of(row) for row in rows], meta=PaginationMeta.of(pagination, total)
-    )
+    page = paginate(session, search.select(organization.id), pagination)
+    return CreditNotesAnswer(credit_notes=[CreditNoteOutput.of(row) for row in page.rows], meta=page.meta)
 
 
 @router.get("/customers/{external_customer_id:path}/credit_notes")
@@ -86,10 +84,8 @@ def list_of_customer(
     """List the credit notes of a customer."""
     customer = find_customer(session, organization.id, external_customer_id)
     wanted = search.select(organization.id).where(CreditNote.customer_id == customer.id)
-    rows, total = paginate(session, wanted, pagination)
-    return CreditNotesAnswer(
-        credit_notes=[CreditNoteOutput.of(row) for row in rows], meta=PaginationMeta.of(pagination, total)
-    )
+    page = paginate(session, wanted, pagination)
+    return CreditNotesAnswer(credit_notes=[CreditNoteOutput.of(row) for row in page.rows], meta=page.meta)
 
 
 @router.get("/credit_notes/{lago_id}")

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from sqlalchemy import ColumnElement, Select, false, or_
 
+from invoicer.api.query import EntityCodesQuery, keyed_values
 from invoicer.catalog.customers import select_customers
 from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
 from invoicer.db import Customer, CustomerMetadata
@@ -20,7 +21,6 @@ SEARCHED_COLUMNS = (
     Customer.email,
 )
 """What a search term may be a part of."""
-_METADATA_PREFIX = "metadata["
 
 
 @dataclass(frozen=True)
@@ -83,20 +83,13 @@ def read_search(
     has_customer_type: bool | None = None,
     has_tax_identification_number: bool | None = None,
     account_type: Annotated[list[str] | None, Query(alias="account_type[]", max_length=100)] = None,
-    billing_entity_codes: Annotated[
-        list[str] | None, Query(alias="billing_entity_codes[]", max_length=100)
-    ] = None,
+    billing_entity_codes: EntityCodesQuery = None,
     countries: Annotated[list[str] | None, Query(alias="countries[]", max_length=300)] = None,
     currencies: Annotated[list[str] | None, Query(alias="currencies[]", max_length=300)] = None,
     states: Annotated[list[str] | None, Query(alias="states[]", max_length=300)] = None,
     zipcodes: Annotated[list[str] | None, Query(alias="zipcodes[]", max_length=300)] = None,
 ) -> Search:
     """The filters of a request; `metadata[key]=value` may be repeated with other keys."""
-    notes = tuple(
-        (name[len(_METADATA_PREFIX) : -1], value)
-        for name, value in request.query_params.multi_items()
-        if name.startswith(_METADATA_PREFIX) and name.endswith("]")
-    )
     return Search(
         search_term=search_term,
         customer_type=customer_type,
@@ -108,7 +101,7 @@ def read_search(
         currencies=currencies or [],
         states=states or [],
         zipcodes=zipcodes or [],
-        metadata=notes,
+        metadata=tuple(keyed_values(request, "metadata")),
     )
 
 

@@ -3,7 +3,7 @@
 from invoicer.api.customer_search import CustomerSearch
 from invoicer.api.dependencies import CurrentOrganization, DbSession, Now
 from invoicer.api.outputs.customer import CustomerAnswer, CustomerOutput, CustomersAnswer
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.billing.subscription_changes import reschedule_customer, terminate_all_subscriptions
@@ -35,9 +35,8 @@ def list_page(
     organization: CurrentOrganization, session: DbSession, pagination: Paginated, search: CustomerSearch
 ) -> CustomersAnswer:
     """List customers, newest first."""
-    customers, total = paginate(session, with_details(search.select(organization.id)), pagination)
-    outputs = [CustomerOutput.of(customer) for customer in customers]
-    return CustomersAnswer(customers=outputs, meta=PaginationMeta.of(pagination, total))
+    page = paginate(session, with_details(search.select(organization.id)), pagination)
+    return CustomersAnswer(customers=[CustomerOutput.of(customer) for customer in page.rows], meta=page.meta)
 
 
 @router.get("/customers/{external_id:path}")

@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 from invoicer.api.dependencies import CurrentOrganization, DbSession
 from invoicer.api.fee_search import FeeSearch, Search
 from invoicer.api.outputs.fee import FeeAnswer, FeeOutput, FeesAnswer
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
+from invoicer.catalog.fields import parse_id
 from invoicer.db import Fee
 from schemas.errors import NotAllowed, NotFound
 
@@ -20,8 +21,8 @@ def list_page(
     organization: CurrentOrganization, session: DbSession, pagination: Paginated, search: FeeSearch
 ) -> FeesAnswer:
     """List fees, oldest first."""
-    rows, total = paginate(session, search.select(organization.id), pagination)
-    return FeesAnswer(fees=[FeeOutput.of(row) for row in rows], meta=PaginationMeta.of(pagination, total))
+    page = paginate(session, search.select(organization.id), pagination)
+    return FeesAnswer(fees=[FeeOutput.of(row) for row in page.rows], meta=page.meta)
 
 
 @router.get("/fees/{lago_id}")
@@ -49,11 +50,7 @@ def find_fee(session: Session, organization_id: uuid.UUID, lago_id: str) -> Fee:
 
     Raises: NotFound, also for a text that is no id.
     """
-    try:
-        wanted = uuid.UUID(lago_id)
-    except ValueError as error:
-        raise NotFound("fee") from error
-    fee = session.scalar(Search().select(organization_id).where(Fee.id == wanted))
+    fee = session.scalar(Search().select(organization_id).where(Fee.id == parse_id(lago_id, "fee")))
     if fee is None:
         raise NotFound("fee")
     return fee

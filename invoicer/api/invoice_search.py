@@ -9,18 +9,14 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, false, or_
 
 from invoicer.api.customer_search import SEARCHED_COLUMNS
+from invoicer.api.query import VALUES_MAX, AmountQuery, EntityCodesQuery, keyed_values
 from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus
 from invoicer.billing.invoice_changes import select_invoices
-from invoicer.catalog.fields import AMOUNT_CENTS_MAX
 from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
 from invoicer.db import Customer, Invoice, InvoiceMetadata
 
-_MANY = 100
-"""Values one filter may name."""
 PaymentStatuses = list[PaymentStatus] | None
 InvoiceStatuses = list[InvoiceStatus] | None
-AmountQuery = Annotated[int | None, Query(ge=-AMOUNT_CENTS_MAX, le=AMOUNT_CENTS_MAX)]
-_METADATA_PREFIX = "metadata["
 
 
 class Search(BaseModel):
@@ -110,25 +106,18 @@ def read_search(
     self_billed: bool | None = None,
     purchase_order_number: str | None = None,
     search_term: Annotated[str | None, Query(max_length=255)] = None,
-    payment_status: Annotated[PaymentStatuses, Query(max_length=_MANY)] = None,
-    payment_status_list: Annotated[PaymentStatuses, Query(alias="payment_status[]", max_length=_MANY)] = None,
-    payment_statuses: Annotated[PaymentStatuses, Query(alias="payment_statuses[]", max_length=_MANY)] = None,
-    status: Annotated[InvoiceStatuses, Query(max_length=_MANY)] = None,
-    status_list: Annotated[InvoiceStatuses, Query(alias="status[]", max_length=_MANY)] = None,
-    statuses: Annotated[InvoiceStatuses, Query(alias="statuses[]", max_length=_MANY)] = None,
-    billing_entity_codes: Annotated[
-        list[str] | None, Query(alias="billing_entity_codes[]", max_length=_MANY)
-    ] = None,
+    payment_status: Annotated[PaymentStatuses, Query(max_length=VALUES_MAX)] = None,
+    payment_status_list: Annotated[PaymentStatuses, Query(alias="payment_status[]", max_length=VALUES_MAX)] = None,
+    payment_statuses: Annotated[PaymentStatuses, Query(alias="payment_statuses[]", max_length=VALUES_MAX)] = None,
+    status: Annotated[InvoiceStatuses, Query(max_length=VALUES_MAX)] = None,
+    status_list: Annotated[InvoiceStatuses, Query(alias="status[]", max_length=VALUES_MAX)] = None,
+    statuses: Annotated[InvoiceStatuses, Query(alias="statuses[]", max_length=VALUES_MAX)] = None,
+    billing_entity_codes: EntityCodesQuery = None,
 ) -> Search:
     """The filters of a request; `metadata[key]=value` may be repeated with other keys.
 
     A status may be named as one (`status`) or as several (`status[]`, `statuses[]`).
     """
-    notes = {
-        name[len(_METADATA_PREFIX) : -1]: value
-        for name, value in request.query_params.multi_items()
-        if name.startswith(_METADATA_PREFIX) and name.endswith("]")
-    }
     return Search(
         external_customer_id=external_customer_id,
         amount_from=amount_from,
@@ -146,7 +135,7 @@ def read_search(
         payment_statuses=payment_statuses or payment_status_list or payment_status or [],
         statuses=statuses or status_list or status or [],
         billing_entity_codes=billing_entity_codes or [],
-        metadata=notes,
+        metadata=dict(keyed_values(request, "metadata")),
     )
 
 

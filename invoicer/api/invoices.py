@@ -6,7 +6,7 @@ from invoicer.api.caller import Caller
 from invoicer.api.dependencies import CurrentContext, CurrentOrganization, DbSession, Now
 from invoicer.api.invoice_search import InvoiceSearch
 from invoicer.api.outputs.invoice import InvoiceAnswer, InvoiceInFullOutput, InvoiceOutput, InvoicesAnswer
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.billing.draft_refresh import finalize_draft, refresh_draft, wait_until_counted
@@ -34,10 +34,8 @@ def list_page(
     organization: CurrentOrganization, session: DbSession, pagination: Paginated, search: InvoiceSearch
 ) -> InvoicesAnswer:
     """List invoices by issuing date, newest first."""
-    rows, total = paginate(session, search.select(organization.id), pagination)
-    return InvoicesAnswer(
-        invoices=[InvoiceOutput.of(row) for row in rows], meta=PaginationMeta.of(pagination, total)
-    )
+    page = paginate(session, search.select(organization.id), pagination)
+    return InvoicesAnswer(invoices=[InvoiceOutput.of(row) for row in page.rows], meta=page.meta)
 
 
 @router.get("/customers/{external_customer_id:path}/invoices")
@@ -51,10 +49,8 @@ def list_of_customer(
     """List the invoices of a customer."""
     customer = find_customer(session, organization.id, external_customer_id)
     wanted = search.select(organization.id).where(Invoice.customer_id == customer.id)
-    rows, total = paginate(session, wanted, pagination)
-    return InvoicesAnswer(
-        invoices=[InvoiceOutput.of(row) for row in rows], meta=PaginationMeta.of(pagination, total)
-    )
+    page = paginate(session, wanted, pagination)
+    return InvoicesAnswer(invoices=[InvoiceOutput.of(row) for row in page.rows], meta=page.meta)
 
 
 @router.post("/invoices")

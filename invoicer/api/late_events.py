@@ -10,7 +10,7 @@ from sqlalchemy.orm import joinedload
 
 from invoicer.api.dependencies import CurrentOrganization, DbSession
 from invoicer.api.outputs.late_event import LateEventOutput, LateEventsAnswer
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
 from invoicer.billing.late_events.policy import LateEventStatus
 from invoicer.billing.subscription_input import InstantInput
@@ -65,7 +65,5 @@ def list_page(
     search: Annotated[Search, Depends(read_search)],
 ) -> LateEventsAnswer:
     """List the events that came after the invoice of their period was final, and what they changed."""
-    rows, total = paginate(session, search.select(organization.id), pagination)
-    return LateEventsAnswer(
-        late_events=[LateEventOutput.of(row) for row in rows], meta=PaginationMeta.of(pagination, total)
-    )
+    page = paginate(session, search.select(organization.id), pagination)
+    return LateEventsAnswer(late_events=[LateEventOutput.of(row) for row in page.rows], meta=page.meta)

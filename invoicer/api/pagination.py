@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import BaseModel
@@ -68,11 +68,19 @@ Paginated = Annotated[Pagination, Depends(read_pagination)]
 """The page a list endpoint is asked for."""
 
 
-def paginate(session: Session, statement: Select[Any], pagination: Pagination) -> tuple[Sequence[Any], int]:
-    """The rows of the page and the count of the whole; `statement` selects one entity, ordered."""
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """The rows of one page, and where it lies in its collection."""
+
+    rows: Sequence[T]
+    meta: PaginationMeta
+
+
+def paginate(session: Session, statement: Select[T], pagination: Pagination) -> Page[T]:
+    """Read one page of what `statement` selects: one entity, ordered."""
     total = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
     rows = session.scalars(statement.limit(pagination.per_page).offset(pagination.offset)).all()
-    return rows, total
+    return Page(rows, PaginationMeta.of(pagination, total))
 
 
 def _bounded(text: str | None, default: int, maximum: int) -> int:

@@ -2,7 +2,7 @@
 
 from invoicer.api.dependencies import CurrentOrganization, DbSession, Now
 from invoicer.api.outputs.charge import ChargeAnswer, ChargeOutput, ChargesAnswer
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.catalog.charge_input import ChargeChanges, ChargeInput
@@ -42,9 +42,8 @@ def list_page(
 ) -> ChargesAnswer:
     """List the charges of a plan, newest first."""
     plan = find_plan(session, organization.id, code)
-    charges, total = paginate(session, with_details(select_charges(plan)), pagination)
-    outputs = [ChargeOutput.of(charge) for charge in charges]
-    return ChargesAnswer(charges=outputs, meta=PaginationMeta.of(pagination, total))
+    page = paginate(session, with_details(select_charges(plan)), pagination)
+    return ChargesAnswer(charges=[ChargeOutput.of(charge) for charge in page.rows], meta=page.meta)
 
 
 @router.get(_CHARGE)

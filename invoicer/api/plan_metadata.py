@@ -1,27 +1,13 @@
 """Routes of the notes on a plan."""
 
-from pydantic import BaseModel
-
 from invoicer.api.dependencies import CurrentOrganization, DbSession, Now
+from invoicer.api.metadata import MetadataAnswer, MetadataBody
 from invoicer.api.route import make_router
-from invoicer.catalog.fields import ResourceInput
-from invoicer.catalog.plan_input import PlanMetadata
-from invoicer.catalog.plans import change_metadata, find_plan
+from invoicer.catalog.metadata import change_metadata
+from invoicer.catalog.plans import find_plan
 
 router = make_router("plans")
 _METADATA = "/plans/{code:path}/metadata"
-
-
-class MetadataBody(ResourceInput):
-    """Notes by key."""
-
-    metadata: PlanMetadata
-
-
-class MetadataAnswer(BaseModel):
-    """The notes there are now; null when there are none."""
-
-    metadata: dict[str, str | None] | None
 
 
 @router.post(_METADATA)

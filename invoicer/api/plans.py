@@ -2,7 +2,7 @@
 
 from invoicer.api.dependencies import CurrentOrganization, DbSession, Now
 from invoicer.api.outputs.plan import PlanAnswer, PlanOutput, PlansAnswer
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.billing.subscription_changes import terminate_plan_subscriptions
@@ -40,8 +40,8 @@ def create(body: PlanBody, organization: CurrentOrganization, session: DbSession
 @router.get("/plans")
 def list_page(organization: CurrentOrganization, session: DbSession, pagination: Paginated) -> PlansAnswer:
     """List plans, newest first."""
-    plans, total = paginate(session, with_details(select_plans(organization.id)), pagination)
-    return PlansAnswer(plans=[PlanOutput.of(plan) for plan in plans], meta=PaginationMeta.of(pagination, total))
+    page = paginate(session, with_details(select_plans(organization.id)), pagination)
+    return PlansAnswer(plans=[PlanOutput.of(plan) for plan in page.rows], meta=page.meta)
 
 
 @router.get("/plans/{code:path}")

@@ -7,13 +7,11 @@ from typing import Annotated
 from fastapi import Depends, Query
 from sqlalchemy import Select, false
 
+from invoicer.api.query import VALUES_MAX, EntityCodesQuery
 from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.billing.subscription_queries import select_subscriptions_of
 from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
 from invoicer.db import Customer, Plan, Subscription
-
-_MANY = 100
-"""Values one filter may name."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,9 @@ def read_search(
     plan_code: str | None = None,
     external_id: str | None = None,
     currency: str | None = None,
-    statuses: Annotated[list[SubscriptionStatus] | None, Query(alias="status[]", max_length=_MANY)] = None,
-    status: Annotated[list[SubscriptionStatus] | None, Query(max_length=_MANY)] = None,
-    billing_entity_codes: Annotated[
-        list[str] | None, Query(alias="billing_entity_codes[]", max_length=_MANY)
-    ] = None,
+    statuses: Annotated[list[SubscriptionStatus] | None, Query(alias="status[]", max_length=VALUES_MAX)] = None,
+    status: Annotated[list[SubscriptionStatus] | None, Query(max_length=VALUES_MAX)] = None,
+    billing_entity_codes: EntityCodesQuery = None,
     overriden: bool | None = None,
 ) -> Search:
     """The filters of a request."""

@@ -15,7 +15,7 @@ from invoicer.api.outputs.subscription import (
     SubscriptionsAnswer,
     SubscriptionWithPlanOutput,
 )
-from invoicer.api.pagination import Paginated, Pagination, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, Pagination, paginate
 from invoicer.api.route import make_router
 from invoicer.api.subscription_search import SubscriptionSearch
 from invoicer.api.validation import RootedBody
@@ -163,8 +163,8 @@ def _answer(subscription: Subscription, now: Now) -> SubscriptionAnswer:
 def _page(
     session: Session, wanted: Select[Subscription], pagination: Pagination, now: datetime
 ) -> SubscriptionsAnswer:
-    rows, total = paginate(session, wanted, pagination)
+    page = paginate(session, wanted, pagination)
     return SubscriptionsAnswer(
-        subscriptions=[SubscriptionOutput.of(row, now) for row in rows],
-        meta=PaginationMeta.of(pagination, total),
+        subscriptions=[SubscriptionOutput.of(row, now) for row in page.rows],
+        meta=page.meta,
     )

@@ -2,7 +2,7 @@
 
 from invoicer.api.dependencies import CurrentOrganization, DbSession, Now
 from invoicer.api.outputs.tax import TaxAnswer, TaxesAnswer, TaxOutput
-from invoicer.api.pagination import Paginated, PaginationMeta, paginate
+from invoicer.api.pagination import Paginated, paginate
 from invoicer.api.route import make_router
 from invoicer.api.validation import RootedBody
 from invoicer.catalog.tax_input import TaxChanges, TaxInput
@@ -32,8 +32,8 @@ def create(body: TaxBody, organization: CurrentOrganization, session: DbSession,
 @router.get("/taxes")
 def list_page(organization: CurrentOrganization, session: DbSession, pagination: Paginated) -> TaxesAnswer:
     """List taxes, newest first."""
-    taxes, total = paginate(session, select_taxes(organization.id), pagination)
-    return TaxesAnswer(taxes=[TaxOutput.of(tax) for tax in taxes], meta=PaginationMeta.of(pagination, total))
+    page = paginate(session, select_taxes(organization.id), pagination)
+    return TaxesAnswer(taxes=[TaxOutput.of(tax) for tax in page.rows], meta=page.meta)
 
 
 @router.get("/taxes/{code:path}")

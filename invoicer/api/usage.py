@@ -20,6 +20,7 @@ from invoicer.api.dependencies import (
 )
 from invoicer.api.outputs.usage import CurrentUsageAnswer, PastUsageAnswer, UsageOutput
 from invoicer.api.pagination import PAGE_MAX, Paginated, Pagination, PaginationMeta
+from invoicer.api.query import keyed_values
 from invoicer.api.route import make_router
 from invoicer.billing.current_facts import NamedSubscription, load_named_subscription
 from invoicer.billing.current_usage import (
@@ -29,13 +30,12 @@ from invoicer.billing.current_usage import (
     select_invoiced_periods,
 )
 from invoicer.catalog.customers import find_customer
+from invoicer.catalog.fields import parse_id
 from invoicer.db import BillableMetric, BillingPeriod, Customer, Subscription
 from invoicer.db.session import transaction
 from schemas.errors import Forbidden, InputError, NotAllowed, NotFound, Unauthorized
 
 router = make_router("usage")
-
-_GROUP_PREFIX = "group["
 
 
 async def read_selection(
@@ -56,16 +56,12 @@ async def read_selection(
     """
     if full_usage:
         raise InputError({"full_usage": ["not_supported"]})
-    group = _json_group(filter_by_group) | {
-        name[len(_GROUP_PREFIX) : -1]: value
-        for name, value in request.query_params.multi_items()
-        if name.startswith(_GROUP_PREFIX) and name.endswith("]")
-    }
+    charge = charge_id or filter_by_charge_id
     return UsageSelection(
-        charge_id=_charge_id(charge_id or filter_by_charge_id),
+        group=_json_group(filter_by_group) | dict(keyed_values(request, "group")),
+        charge_id=None if charge is None else parse_id(charge, "charge"),
         charge_code=charge_code or filter_by_charge_code,
         billable_metric_code=billable_metric_code,
-        group=group,
         skips_grouping=skip_grouping,
         applies_taxes=apply_taxes,
     )
@@ -173,15 +169,6 @@ def _check_metric(session: Session, organization_id: uuid.UUID, code: str | None
     )
     if session.scalar(known.limit(1)) is None:
         raise NotFound("billable_metric")
-
-
-def _charge_id(text: str | None) -> uuid.UUID | None:
-    if text is None:
-        return None
-    try:
-        return uuid.UUID(text)
-    except ValueError as error:
-        raise NotFound("charge") from error
 
 
 def _json_group(text: str | None) -> dict[str, str]:

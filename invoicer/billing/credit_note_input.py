@@ -13,15 +13,12 @@ from invoicer.catalog.fields import (
     NoBoolean,
     RequiredText,
     ResourceInput,
-    Text,
 )
-from invoicer.catalog.plan_input import METADATA_KEYS_MAX
+from invoicer.catalog.metadata import Metadata
 
 ITEMS_MAX = 1_000
 """Items of one note: the fees of a large invoice."""
 
-CreditNoteMetadata = Annotated[dict[RequiredText, Text | None], Field(max_length=METADATA_KEYS_MAX)]
-"""Notes on a credit note, for its owner's own use."""
 # A negative amount is refused with a code of its own, see `price_credit_note`.
 ItemCents = Annotated[int, NoBoolean, Field(ge=-AMOUNT_CENTS_MAX, le=AMOUNT_CENTS_MAX)]
 
@@ -54,11 +51,11 @@ class CreditNoteInput(CreditNoteEstimateInput):
     credit_amount_cents: AmountCents | None = None
     refund_amount_cents: AmountCents | None = None
     offset_amount_cents: AmountCents | None = None
-    metadata: CreditNoteMetadata | None = None
+    metadata: Metadata | None = None
 
 
 class CreditNoteChanges(ResourceInput):
     """Changes of a note; only what is named changes."""
 
     refund_status: RefundStatus | None = None
-    metadata: CreditNoteMetadata | None = None
+    metadata: Metadata | None = None

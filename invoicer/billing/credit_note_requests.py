@@ -28,7 +28,8 @@ from invoicer.billing.credit_notes import (
 )
 from invoicer.billing.finalization import lock_customer
 from invoicer.billing.invoice_changes import due_amount_cents, find_invoice, offset_invoice
-from invoicer.catalog.plan_input import METADATA_KEYS_MAX
+from invoicer.catalog.fields import parse_id
+from invoicer.catalog.metadata import change_metadata
 from invoicer.db import CreditNote, Invoice
 from invoicer.rating.arithmetic import round_half_up
 from invoicer.rating.credit_notes import CreditNoteAmounts, estimated_amounts
@@ -59,10 +60,7 @@ def find_credit_note(session: Session, organization_id: uuid.UUID, credit_note_i
 
     Raises: NotFound.
     """
-    try:
-        wanted = uuid.UUID(credit_note_id)
-    except ValueError as error:
-        raise NotFound("credit_note") from error
+    wanted = parse_id(credit_note_id, "credit_note")
     found = select_credit_notes(organization_id).where(CreditNote.id == wanted)
     note = session.scalar(found.execution_options(populate_existing=True))
     if note is None:
@@ -157,20 +155,6 @@ def void_credit_note(
     note.voided_at = note.updated_at = now
     session.flush()
     return note
-
-
-def change_metadata(
-    session: Session, note: CreditNote, values: dict[str, str | None] | None, now: datetime
-) -> None:
-    """Set the notes on a credit note; none at all are kept as null.
-
-    Raises: InputError when there are too many.
-    """
-    if values is not None and len(values) > METADATA_KEYS_MAX:
-        raise InputError({"metadata": ["invalid_count"]})
-    note.metadata_values = values or None
-    note.updated_at = now
-    session.flush()
 
 
 def _items(invoice: Invoice, given: Sequence[ItemInput]) -> list[CreditNoteItemInput]:

@@ -137,7 +137,10 @@ def outside_reason(subscription: Subscription, instant: datetime) -> OutsideReas
 
 
 def bucket_of(buckets: Sequence[Bucket], dimensions: Mapping[str, str]) -> tuple[Bucket, dict[str, str | None]]:
-    """The bucket that counts an event with these dimensions, and its group there."""
+    """The bucket that counts an event with these dimensions, and its group there.
+
+    Raises: InvariantViolation without a default bucket, which takes whatever no filter takes.
+    """
     for bucket in buckets:
         if bucket.predicate.matches(dimensions):
             return bucket, {key: dimensions.get(key) or None for key in bucket.group_keys}

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from invoicer.billing.invoice_building import InvoiceStatus, PaymentStatus
 from invoicer.billing.invoice_dates import overdue_at
-from invoicer.catalog.fields import RequiredText, ResourceInput
+from invoicer.catalog.fields import RequiredText, ResourceInput, parse_id
 from invoicer.db import Invoice, InvoiceMetadata
 from schemas.errors import InputError, NotAllowed, NotFound
 
@@ -46,13 +46,8 @@ def find_invoice(session: Session, organization_id: uuid.UUID, invoice_id: str) 
 
     Raises: NotFound.
     """
-    try:
-        wanted = uuid.UUID(invoice_id)
-    except ValueError as error:
-        raise NotFound("invoice") from error
-    invoice = session.scalar(
-        select_invoices(organization_id).where(Invoice.id == wanted).execution_options(populate_existing=True)
-    )
+    found = select_invoices(organization_id).where(Invoice.id == parse_id(invoice_id, "invoice"))
+    invoice = session.scalar(found.execution_options(populate_existing=True))
     if invoice is None:
         raise NotFound("invoice")
     return invoice

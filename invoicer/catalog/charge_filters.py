@@ -1,6 +1,5 @@
 """The filters of a charge."""
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -10,6 +9,7 @@ from sqlalchemy.orm import Session, object_session
 
 from invoicer.catalog.charge_input import ChargeFilterInput
 from invoicer.catalog.charge_rules import canonical_values, filters_issues, properties_issues, stored_properties
+from invoicer.catalog.fields import parse_id
 from invoicer.db import Charge, ChargeFilter
 from invoicer.rating.charge_models.charge_model import ChargeModel
 from schemas.errors import InputError, NotFound, merge_details
@@ -26,11 +26,7 @@ def find_filter(session: Session, charge: Charge, filter_id: str) -> ChargeFilte
 
     Raises: NotFound, also for a text that is no id.
     """
-    try:
-        wanted = uuid.UUID(filter_id)
-    except ValueError:
-        raise NotFound("charge_filter") from None
-    found = session.scalar(select_filters(charge).where(ChargeFilter.id == wanted))
+    found = session.scalar(select_filters(charge).where(ChargeFilter.id == parse_id(filter_id, "charge_filter")))
     if found is None:
         raise NotFound("charge_filter")
     return found

@@ -6,7 +6,7 @@ from typing import Any
 from invoicer.catalog.charge_input import ChargeFilterInput
 from invoicer.catalog.metric_filters import declared_values
 from invoicer.db import BillableMetric
-from invoicer.rating.charge_models.charge_model import ChargeModel
+from invoicer.rating.charge_models.charge_model import PRORATED_MODELS, ChargeModel
 from invoicer.rating.charge_models.properties import InvalidProperties, normalize_properties, parse_properties
 from invoicer.rating.filters import ALL_FILTER_VALUES
 from schemas.errors import ErrorDetails
@@ -15,7 +15,6 @@ from schemas.metrics import AggregationType
 GROUP_KEYS_MAX = 20
 """Pricing group keys of one charge: each multiplies the fees of an invoice."""
 GROUP_KEY_CHARACTERS_MAX = 255
-_PRORATED_MODELS = frozenset({ChargeModel.STANDARD, ChargeModel.GRADUATED, ChargeModel.VOLUME})
 
 
 def compatibility_issues(model: ChargeModel, metric: BillableMetric, *, prorated: bool) -> ErrorDetails:
@@ -30,9 +29,7 @@ def compatibility_issues(model: ChargeModel, metric: BillableMetric, *, prorated
     )
     if is_mismatch:
         issues["charge_model"] = ["not_compatible_with_aggregation_type"]
-    can_prorate = (
-        metric.recurring and aggregation is not AggregationType.WEIGHTED_SUM and model in _PRORATED_MODELS
-    )
+    can_prorate = metric.recurring and aggregation is not AggregationType.WEIGHTED_SUM and model in PRORATED_MODELS
     if prorated and not can_prorate:
         issues["prorated"] = ["invalid_billable_metric_or_charge_model"]
     return issues

@@ -1,6 +1,7 @@
 """The kinds of values that resources are made of, each with its bounds and the code it is refused with."""
 
 import re
+import uuid
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from invoicer.catalog.country_codes import COUNTRIES
+from schemas.errors import NotFound
 from schemas.money import CURRENCIES
 from schemas.time_text import iso_seconds
 
@@ -39,6 +41,17 @@ class ResourceInput(BaseModel):
     def stated(self, *fields: str) -> dict[str, Any]:
         """The values of those `fields` that the caller named and that are not null: for what cannot be unset."""
         return {field: value for field, value in self.given(*fields).items() if value is not None}
+
+
+def parse_id(text: str, resource: str) -> uuid.UUID:
+    """The id of a resource as it stands in an address.
+
+    Raises: NotFound for a text that is no id: it names nothing.
+    """
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise NotFound(resource) from None
 
 
 def refused(code: str) -> PydanticCustomError:

@@ -19,15 +19,13 @@ from invoicer.catalog.fields import (
     UnsupportedObject,
     UnsupportedValue,
 )
+from invoicer.catalog.metadata import Metadata
 
 CHARGES_MAX = 500
 """Charges of one plan."""
 TRIAL_DAYS_MAX = 36_500
 
 Interval = Literal["weekly", "monthly", "quarterly", "semiannual", "yearly"]
-METADATA_KEYS_MAX = 50
-PlanMetadata = Annotated[dict[RequiredText, Text | None], Field(max_length=METADATA_KEYS_MAX)]
-"""Notes on a plan, for its owner's own use."""
 TrialDays = Annotated[Decimal, NoBoolean, Field(ge=0, le=TRIAL_DAYS_MAX, max_digits=15, decimal_places=8)]
 
 
@@ -55,7 +53,7 @@ class PlanInput(_UnbilledParts):
     bill_charges_monthly: bool | None = None
     tax_codes: TaxCodes | None = None
     charges: Annotated[list[ChargeInput], Field(max_length=CHARGES_MAX)] | None = None
-    metadata: PlanMetadata | None = None
+    metadata: Metadata | None = None
 
 
 class PlanChanges(_UnbilledParts):
@@ -74,4 +72,4 @@ class PlanChanges(_UnbilledParts):
     tax_codes: TaxCodes | None = None
     charges: Annotated[list[ChargeChanges], Field(max_length=CHARGES_MAX)] | None = None
     cascade_updates: bool | None = None
-    metadata: PlanMetadata | None = None
+    metadata: Metadata | None = None

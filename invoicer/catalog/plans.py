@@ -15,7 +15,7 @@ from invoicer.catalog.charges import (
     remove_charge,
     update_charge,
 )
-from invoicer.catalog.plan_input import METADATA_KEYS_MAX, PlanChanges, PlanInput
+from invoicer.catalog.plan_input import PlanChanges, PlanInput
 from invoicer.catalog.snapshot import publish_catalog
 from invoicer.catalog.taxes import find_taxes
 from invoicer.db import BillableMetric, Charge, Plan, Subscription
@@ -115,18 +115,6 @@ def delete_plan(session: Session, plan: Plan, now: datetime) -> None:
     """Hide the plan. Its charges stay: the last period of its subscriptions is still billed with them."""
     plan.pending_deletion = True
     plan.deleted_at = plan.updated_at = now
-    session.flush()
-
-
-def change_metadata(session: Session, plan: Plan, values: dict[str, str | None] | None, now: datetime) -> None:
-    """Set the plan's notes; none at all are kept as null.
-
-    Raises: InputError when there are too many.
-    """
-    if values is not None and len(values) > METADATA_KEYS_MAX:
-        raise InputError({"metadata": ["invalid_count"]})
-    plan.metadata_values = values or None
-    plan.updated_at = now
     session.flush()
 
 

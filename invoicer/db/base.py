@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, MetaData, Numeric, String, Uuid
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, Numeric, String, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -79,3 +79,21 @@ class Identified:
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class TaxCopy:
+    """A tax as it was when it was applied, and what it came to in minor units."""
+
+    tax_id: Mapped[uuid.UUID]
+    tax_name: Mapped[str] = mapped_column(String(255))
+    tax_code: Mapped[str] = mapped_column(String(255))
+    tax_rate: Mapped[Decimal]
+    tax_description: Mapped[str | None] = mapped_column(Text)
+    amount_cents: Mapped[int]
+
+
+def unique_while_alive(table: str, column: str) -> Index:
+    """An organization has one row with that value; a deleted one gives it free."""
+    alive = text("deleted_at IS NULL")
+    name = f"uq_{table}_{column}_alive"
+    return Index(name, "organization_id", column, unique=True, postgresql_where=alive, sqlite_where=alive)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from invoicer.db.base import Base, Identified
+from invoicer.db.base import Base, Identified, TaxCopy
 from invoicer.db.customers import Customer
 from invoicer.db.fees import Fee
 from invoicer.db.invoices import Invoice
@@ -88,7 +88,7 @@ class CreditNoteItem(Identified, Base):
     fee: Mapped[Fee] = relationship()
 
 
-class CreditNoteAppliedTax(Identified, Base):
+class CreditNoteAppliedTax(TaxCopy, Identified, Base):
     """A tax of the fees, as it was when they were made, and what of it the note gives back."""
 
     __tablename__ = "credit_note_applied_taxes"
@@ -97,13 +97,7 @@ class CreditNoteAppliedTax(Identified, Base):
         ForeignKey("credit_notes.id", ondelete="CASCADE"), index=True
     )
     position: Mapped[int]
-    tax_id: Mapped[uuid.UUID]
-    tax_name: Mapped[str] = mapped_column(String(255))
-    tax_code: Mapped[str] = mapped_column(String(255))
-    tax_rate: Mapped[Decimal]
-    tax_description: Mapped[str | None] = mapped_column(Text)
     base_amount_cents: Mapped[int]
-    amount_cents: Mapped[int]
 
     credit_note: Mapped[CreditNote] = relationship(back_populates="applied_taxes")
 

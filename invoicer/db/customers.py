@@ -4,10 +4,10 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from invoicer.db.base import Base, Identified
+from invoicer.db.base import Base, Identified, unique_while_alive
 from invoicer.db.organizations import Organization
 from invoicer.db.taxes import Tax, customer_taxes
 
@@ -16,16 +16,7 @@ class Customer(Identified, Base):
     """Who is billed. NULL settings inherit the organization's."""
 
     __tablename__ = "customers"
-    __table_args__ = (
-        Index(
-            "uq_customers_external_id_alive",
-            "organization_id",
-            "external_id",
-            unique=True,
-            postgresql_where=text("deleted_at IS NULL"),
-            sqlite_where=text("deleted_at IS NULL"),
-        ),
-    )
+    __table_args__ = (unique_while_alive("customers", "external_id"),)
 
     organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organizations.id"))
     external_id: Mapped[str] = mapped_column(String(255))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from invoicer.db.base import Base, Identified
+from invoicer.db.base import Base, Identified, TaxCopy
 from invoicer.db.plans import Charge, ChargeFilter
 from invoicer.db.subscriptions import Subscription
 
@@ -78,18 +78,12 @@ class Fee(Identified, Base):
     )
 
 
-class FeeAppliedTax(Identified, Base):
+class FeeAppliedTax(TaxCopy, Identified, Base):
     """A tax as it was when the fee was made."""
 
     __tablename__ = "fee_applied_taxes"
 
     fee_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("fees.id", ondelete="CASCADE"), index=True)
-    tax_id: Mapped[uuid.UUID]
-    tax_name: Mapped[str] = mapped_column(String(255))
-    tax_code: Mapped[str] = mapped_column(String(255))
-    tax_rate: Mapped[Decimal]
-    tax_description: Mapped[str | None] = mapped_column(Text)
-    amount_cents: Mapped[int]
     precise_amount_cents: Mapped[Decimal]
 
     fee: Mapped[Fee] = relationship(back_populates="applied_taxes")

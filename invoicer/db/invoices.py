@@ -5,10 +5,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Date, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import Date, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from invoicer.db.base import Base, Identified
+from invoicer.db.base import Base, Identified, TaxCopy
 from invoicer.db.customers import Customer
 from invoicer.db.fees import Fee
 from invoicer.db.subscriptions import Subscription
@@ -121,18 +121,12 @@ class BillingPeriod(Identified, Base):
     subscription: Mapped[Subscription] = relationship()
 
 
-class InvoiceAppliedTax(Identified, Base):
+class InvoiceAppliedTax(TaxCopy, Identified, Base):
     """A tax as it was when the invoice was made."""
 
     __tablename__ = "invoice_applied_taxes"
 
     invoice_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("invoices.id", ondelete="CASCADE"), index=True)
-    tax_id: Mapped[uuid.UUID]
-    tax_name: Mapped[str] = mapped_column(String(255))
-    tax_code: Mapped[str] = mapped_column(String(255))
-    tax_rate: Mapped[Decimal]
-    tax_description: Mapped[str | None] = mapped_column(Text)
-    amount_cents: Mapped[int]
     fees_amount_cents: Mapped[int]
 
     invoice: Mapped[Invoice] = relationship(back_populates="applied_taxes")

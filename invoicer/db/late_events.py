@@ -1,7 +1,7 @@
 """Events that came after the invoice of their period, and what they changed."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from invoicer.db.credit_notes import CreditNote
 from invoicer.db.fees import Fee
 from invoicer.db.invoices import BillingPeriod
 from invoicer.db.subscriptions import Subscription
+from schemas.time_text import EPOCH
 
 
 class LateAdjustment(Identified, Base):
@@ -102,4 +103,4 @@ LATE_EVENT_MARK_ID = 1
 @event.listens_for(LateEventMark.__table__, "after_create")
 def _insert_mark(table: Table, connection: Connection, **_: object) -> None:
     """A database made without the migrations; theirs (0003) inserts the same row."""
-    connection.execute(insert(table).values(id=LATE_EVENT_MARK_ID, looked_until=datetime(1970, 1, 1, tzinfo=UTC)))
+    connection.execute(insert(table).values(id=LATE_EVENT_MARK_ID, looked_until=EPOCH))

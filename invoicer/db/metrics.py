@@ -4,26 +4,17 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, text
+from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from invoicer.db.base import Base, Identified
+from invoicer.db.base import Base, Identified, unique_while_alive
 
 
 class BillableMetric(Identified, Base):
     """How the events of one code become units. `filters`: [{"key": …, "values": […]}], sorted."""
 
     __tablename__ = "billable_metrics"
-    __table_args__ = (
-        Index(
-            "uq_billable_metrics_code_alive",
-            "organization_id",
-            "code",
-            unique=True,
-            postgresql_where=text("deleted_at IS NULL"),
-            sqlite_where=text("deleted_at IS NULL"),
-        ),
-    )
+    __table_args__ = (unique_while_alive("billable_metrics", "code"),)
 
     organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organizations.id"))
     name: Mapped[str] = mapped_column(String(255))

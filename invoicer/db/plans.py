@@ -5,10 +5,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, text
+from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from invoicer.db.base import Base, Identified
+from invoicer.db.base import Base, Identified, unique_while_alive
 from invoicer.db.metrics import BillableMetric
 from invoicer.db.taxes import Tax, charge_taxes, plan_taxes
 
@@ -17,16 +17,7 @@ class Plan(Identified, Base):
     """What a subscription costs: a fixed amount per interval and charges on usage."""
 
     __tablename__ = "plans"
-    __table_args__ = (
-        Index(
-            "uq_plans_code_alive",
-            "organization_id",
-            "code",
-            unique=True,
-            postgresql_where=text("deleted_at IS NULL"),
-            sqlite_where=text("deleted_at IS NULL"),
-        ),
-    )
+    __table_args__ = (unique_while_alive("plans", "code"),)
 
     organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organizations.id"))
     name: Mapped[str] = mapped_column(String(255))

@@ -4,26 +4,17 @@ import uuid
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Column, ForeignKey, Index, String, Table, Text, text
+from sqlalchemy import Column, ForeignKey, String, Table, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from invoicer.db.base import Base, Identified
+from invoicer.db.base import Base, Identified, unique_while_alive
 
 
 class Tax(Identified, Base):
     """A percentage by name; several at one level add up."""
 
     __tablename__ = "taxes"
-    __table_args__ = (
-        Index(
-            "uq_taxes_code_alive",
-            "organization_id",
-            "code",
-            unique=True,
-            postgresql_where=text("deleted_at IS NULL"),
-            sqlite_where=text("deleted_at IS NULL"),
-        ),
-    )
+    __table_args__ = (unique_while_alive("taxes", "code"),)
 
     organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organizations.id"))
     name: Mapped[str] = mapped_column(String(255))

@@ -105,11 +105,3 @@ def to_minor_units(amount: Decimal, exponent: int) -> int:
     Units:   `exponent` is the currency's number of decimals: 2 for EUR, 0 for JPY, 3 for KWD.
     """
     return int(round_half_up(amount, exponent).scaleb(exponent))
-
-
-def decimal_text(value: Decimal) -> str:
-    """Write a decimal as the API does: plain notation, no trailing zeros, at least one decimal ("121.0")."""
-    if value == 0:
-        return "0.0"
-    whole, _, fraction = f"{value:f}".partition(".")
-    return f"{whole}.{fraction.rstrip('0') or '0'}"

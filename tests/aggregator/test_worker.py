@@ -16,7 +16,6 @@ from aggregator.kafka import KafkaOffsets
 from aggregator.watermark import StreamWatermarkGate
 from schemas.events import Event, encode_line, make_event
 from schemas.metrics import AggregationType, MetricDefinition
-from schemas.settings import Settings
 from tests.aggregator.stream import NOON_US
 from tests.aggregator.worker import SETTLE_SECONDS_MAX, Cluster, packs_of, wait_until
 from tests.services.clickhouse_source import ClickHouse as ClickHouseService
@@ -26,11 +25,17 @@ from tests.services.ports import LOOPBACK, free_port
 
 pytestmark = pytest.mark.cluster
 SUBSCRIPTIONS = 8
+CATALOG_REFRESH_SECONDS = 0.2
 
 
 @pytest.fixture
 def cluster(
-    kafka: Kafka, clickhouse: ClickHouseService, database_url: str, make_topic: MakeTopic, tmp_path: Path
+    kafka: Kafka,
+    clickhouse: ClickHouseService,
+    database_url: str,
+    make_topic: MakeTopic,
+    session_seconds: float,
+    tmp_path: Path,
 ) -> Iterator[Cluster]:
     """Four partitions, an empty database and a sum metric; no worker yet."""
     cluster = Cluster(
@@ -39,10 +44,11 @@ def cluster(
         database_url=database_url,
         topic=make_topic("usage", partitions=4),
         folder=tmp_path,
+        session_seconds=session_seconds,
     )
     cluster.publish(sum_of("units"))
     yield cluster
-    cluster.stop()
+    cluster.kill()
 
 
 def sum_of(field_name: str) -> MetricDefinition:
@@ -156,7 +162,7 @@ def test_dead_letters_replayed_count_once_when_their_cause_is_gone(cluster: Clus
     """Too early, the line is a dead letter again; later it counts, however often it is replayed."""
     good = encode_line(events_of(0, 1)[0])
     curable = encode_line(events_of(8, 1)[0]).replace(b'"units":1', b'"units":1111111111111111111,"calls":1')
-    cluster.start_worker()
+    cluster.start_worker(catalog_refresh_seconds=CATALOG_REFRESH_SECONDS)
     cluster.produce([(b"org/sub-0", b"\n".join([good, curable, b"{not json"]))])
     expect(cluster, 1)
     listed = cluster.cli("dead-letters", "list", "--code", "value_out_of_range")
@@ -168,7 +174,7 @@ def test_dead_letters_replayed_count_once_when_their_cause_is_gone(cluster: Clus
     expect(cluster, 1)
     assert cluster.cli("dead-letters", "list", "--limit", "1")[-1] == "3 dead letters, the newest 1 shown"
     cluster.republish(2, sum_of("calls"))
-    time.sleep(2 * Settings().catalog_refresh_seconds)
+    time.sleep(2 * CATALOG_REFRESH_SECONDS)
     for _ in range(2):
         assert cluster.cli("dead-letters", "replay")[-1] == "replayed 1, skipped 1"
         expect(cluster, 2)

@@ -1,6 +1,5 @@
 """Real aggregator workers on real services, each a process of its own."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -10,8 +9,10 @@ from pathlib import Path
 import httpx
 from confluent_kafka import Consumer, Producer
 from sqlalchemy import create_engine, text
+from typer.testing import CliRunner
 
 from aggregator.clickhouse import ClickHouse, connect_server
+from invoicer.cli import app
 from schemas.catalog import CatalogSnapshot, encode_snapshot
 from schemas.events import Event, encode_line, encode_pack
 from schemas.metrics import MetricDefinition
@@ -33,8 +34,8 @@ class Cluster:
     database_url: str
     topic: str
     folder: Path
-    session_seconds: float = 6.0
-    """How long a silent worker keeps its partitions: what any broker permits."""
+    session_seconds: float
+    """How long a silent worker keeps its partitions."""
     workers: list[ServiceProcess] = field(default_factory=list)
     status_ports: list[int] = field(default_factory=list)
 
@@ -72,20 +73,14 @@ class Cluster:
 
     def cli(self, *arguments: str) -> list[str]:
         """The lines that `millrace` prints on this cluster."""
-        environ = millrace_environ(
-            {
-                "kafka_bootstrap_servers": self.bootstrap_servers,
-                "usage_events_topic": self.topic,
-                "dead_letter_topic": self.dead_letter_topic,
-            }
-        )
-        command = [sys.executable, "-m", "invoicer.cli", *arguments]
-        environ |= {"COLUMNS": "300"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environ, cwd=ROOT, check=False, timeout=60
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.splitlines()
+        settings = {
+            "MILLRACE_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "MILLRACE_USAGE_EVENTS_TOPIC": self.topic,
+            "MILLRACE_DEAD_LETTER_TOPIC": self.dead_letter_topic,
+        }
+        done = CliRunner().invoke(app, arguments, env={**settings, "COLUMNS": "300"})
+        assert done.exit_code == 0, done.output
+        return done.output.splitlines()
 
     def start_worker(
         self,
@@ -162,9 +157,10 @@ class Cluster:
         consumer.close()
         return found
 
-    def stop(self) -> None:
+    def kill(self) -> None:
+        """End what still runs; what it had to show has been seen."""
         for worker in self.workers:
-            worker.stop()
+            worker.kill()
 
 
 def packs_of(events: Sequence[Event], size: int) -> list[tuple[bytes, bytes]]:

@@ -28,7 +28,6 @@ PARTITIONS = 12
 QUERY_SECONDS_MAX = 120
 READ_SECONDS_MAX = 30.0
 RECORDS_READ_MAX = 1_000
-PACK_CONTENT_TYPE = b"application/x-ndjson"
 
 
 class BenchSite:

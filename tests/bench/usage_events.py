@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from random import Random
 
@@ -74,7 +73,3 @@ class UsageEvents:
         for _ in range(count):
             body = ",".join([self.api_event() for _ in range(events)])
             yield post_request(BATCH_PATH, api_key, f'{{"events":[{body}]}}'.encode())
-
-
-def as_json(value: object) -> bytes:
-    return json.dumps(value).encode()

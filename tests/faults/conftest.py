@@ -12,7 +12,7 @@ from tests.faults.seeds import FaultRound
 from tests.faults.stream import METRIC
 from tests.services.clickhouse_source import ClickHouse as ClickHouseService
 from tests.services.fixtures import MakeTopic
-from tests.services.kafka_source import Kafka, KafkaSource
+from tests.services.kafka_source import Kafka
 
 PARTITIONS = 4
 
@@ -37,17 +37,10 @@ def cluster(
     )
     cluster.publish(METRIC)
     yield cluster
-    for worker in cluster.workers:
-        worker.kill()  # what they had to show has been seen
+    cluster.kill()
 
 
 @pytest.fixture
 def load(cluster: Cluster, fault_round: FaultRound) -> Load:
     """The producer of this round, not started."""
     return Load(cluster.bootstrap_servers, cluster.topic, fault_round.random)
-
-
-@pytest.fixture(scope="session")
-def session_seconds(kafka: Kafka) -> float:
-    """How long a silent worker keeps its partitions: as short as the broker permits."""
-    return 6.0 if kafka.source is KafkaSource.ENVIRONMENT else 2.0

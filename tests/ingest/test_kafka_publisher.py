@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from ingest import kafka_publisher
 from ingest.kafka_publisher import KafkaPublisher
 from schemas.errors import TransientError
 from schemas.events import Event, Outcome, decode_line, make_event
@@ -177,8 +178,10 @@ async def test_line_of_a_pack_is_plain_json(kafka: Kafka, make_topic: MakeTopic)
     }
 
 
-async def test_broker_away_at_the_start_is_refused_and_not_waited_for() -> None:
+async def test_broker_away_at_the_start_is_refused_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process starts, answers that it cannot, and names the reason in its health check."""
+    monkeypatch.setattr(kafka_publisher, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(kafka_publisher, "CHECK_SECONDS", 0.5)
     async with publishing(f"{LOOPBACK}:{free_port()}", publish_timeout_seconds=1.0) as publisher:
         began_at = time.monotonic()
         with pytest.raises(TransientError, match="kafka"):

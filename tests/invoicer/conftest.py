@@ -1,5 +1,6 @@
 """The invoicer on a SQLite file of its own, at a fixed date, reached as its users reach it."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 from lago_python_client.client import Client as LagoClient
 from prometheus_client import CollectorRegistry
+from sqlalchemy import make_url
 
-from invoicer.api.app import create_app
+from invoicer.api.app import create_routes, equip
 from invoicer.catalog.bootstrap import ensure_organization
 from invoicer.context import Context
 from invoicer.db import Base, Organization
@@ -48,11 +50,21 @@ def clock() -> MovableClock:
     return MovableClock(START)
 
 
-@pytest.fixture
-def sessions(settings: Settings) -> Iterator[SessionFactory]:
-    """A database with all tables and nothing in them."""
-    engine = open_engine(settings.database_url)
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all tables and nothing in them. A copy costs a twentieth of making another."""
+    path = tmp_path_factory.mktemp("empty") / "catalog.sqlite"
+    engine = open_engine(f"sqlite:///{path}")
     Base.metadata.create_all(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def sessions(settings: Settings, empty_database: Path) -> Iterator[SessionFactory]:
+    """A database with all tables and nothing in them."""
+    shutil.copy(empty_database, str(make_url(settings.database_url).database))
+    engine = open_engine(settings.database_url)
     yield session_factory(engine)
     engine.dispose()
 
@@ -118,10 +130,20 @@ def organization(context: Context) -> Organization:
         return ensure_organization(session, context.settings, context.clock.now(), API_KEY)
 
 
+@pytest.fixture(scope="session")
+def routes() -> FastAPI:
+    """The HTTP application of all tests: FastAPI takes 0.2 s of CPU time to prepare its routes.
+
+    No test adds any: it would add them for the tests that follow too.
+    """
+    return create_routes()
+
+
 @pytest.fixture
-def app(context: Context, organization: Organization) -> FastAPI:
+def app(routes: FastAPI, context: Context, organization: Organization) -> FastAPI:
     """The HTTP application, with the organization in its database."""
-    return create_app(context, registry=CollectorRegistry())
+    equip(routes, context, registry=CollectorRegistry())
+    return routes
 
 
 @pytest.fixture

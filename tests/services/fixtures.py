@@ -11,7 +11,7 @@ import pytest
 from tests.services.clickhouse_source import ClickHouse, choose_clickhouse, open_clickhouse
 from tests.services.containers import docker_answers
 from tests.services.errors import ServiceUnavailable
-from tests.services.kafka_source import Kafka, choose_kafka, find_kafka_means, open_kafka
+from tests.services.kafka_source import Kafka, KafkaSource, choose_kafka, find_kafka_means, open_kafka
 from tests.services.postgres import find_postgres_programs
 from tests.services.postgres_source import Postgres, PostgresMeans, choose_postgres, open_postgres
 
@@ -52,6 +52,12 @@ def make_topic(kafka: Kafka) -> MakeTopic:
         return name
 
     return create
+
+
+@pytest.fixture(scope="session")
+def session_seconds(kafka: Kafka) -> float:
+    """How long a silent worker keeps its partitions: as short as the broker permits."""
+    return 6.0 if kafka.source is KafkaSource.ENVIRONMENT else 2.0
 
 
 @pytest.fixture

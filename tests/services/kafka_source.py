@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from tests.services.errors import ServiceUnavailable
 from tests.services.kafka import START_SECONDS_MAX, ApacheKafka, answers
 from tests.services.kafka_admin import kafka_admin
 from tests.services.kafka_jars import fetch_kafka_jars, kafka_version, locate_kafka_jars
-from tests.services.ports import LOOPBACK, free_port
+from tests.services.ports import LOOPBACK, PROBE_SECONDS, free_port
 from tests.services.tansu import Tansu, bundled_tansu
 
 BOOTSTRAP_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
@@ -62,12 +63,18 @@ class Kafka:
     bootstrap_servers: str
 
     def create_topic(self, name: str, *, partitions: int = 1) -> None:
-        """Create a topic of one replica and wait until the broker has it.
+        """Create a topic of one replica and wait until the broker tells of it, which is a moment after it has it.
 
-        Raises:  KafkaException when the topic exists or the broker refuses.
+        Raises:  KafkaException when the topic exists or the broker refuses; ServiceUnavailable after 20 s.
         """
+        admin = kafka_admin(self.bootstrap_servers)
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1)
-        kafka_admin(self.bootstrap_servers).create_topics([topic])[name].result(timeout=TOPIC_SECONDS_MAX)
+        admin.create_topics([topic])[name].result(timeout=TOPIC_SECONDS_MAX)
+        deadline = time.monotonic() + TOPIC_SECONDS_MAX
+        while name not in admin.list_topics(timeout=TOPIC_SECONDS_MAX).topics:
+            if time.monotonic() > deadline:
+                raise ServiceUnavailable(f"the broker made the topic {name} and does not tell of it")
+            time.sleep(PROBE_SECONDS)
 
 
 def find_java(environ: Mapping[str, str]) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from tests.services.fixtures import MakeTopic, describe_services, unique_name
+from tests.services.kafka_admin import kafka_admin
 from tests.services.kafka_source import Kafka
 from tests.services.postgres import as_libpq
 from tests.services.postgres_source import Postgres
@@ -16,7 +16,7 @@ from tests.services.postgres_source import Postgres
 def test_make_topic_twice_creates_two_topics_with_their_partitions(kafka: Kafka, make_topic: MakeTopic) -> None:
     """Two tests that call their topic the same do not meet."""
     first, second = make_topic("usage", partitions=3), make_topic("usage")
-    topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics
+    topics = kafka_admin(kafka.bootstrap_servers).list_topics(timeout=10).topics
     assert first != second
     assert (len(topics[first].partitions), len(topics[second].partitions)) == (3, 1)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient
 
 from tests.services.errors import ServiceUnavailable
 from tests.services.fixtures import unique_name
 from tests.services.kafka import ApacheKafka, answers
+from tests.services.kafka_admin import kafka_admin
 from tests.services.kafka_jars import KafkaJars
 from tests.services.kafka_source import Kafka, KafkaSource, apache_kafka
 from tests.services.ports import is_listening
@@ -74,7 +74,7 @@ def test_broker_paused_answers_only_after_resume(broker: ApacheKafka) -> None:
 def test_broker_unknown_topic_is_not_created(broker: ApacheKafka) -> None:
     """A misspelled topic is an error, not a new topic."""
     name = unique_name("misspelled")
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    admin = kafka_admin(broker.bootstrap_servers)
     admin.list_topics(name, timeout=10)
     assert name not in admin.list_topics(timeout=10).topics
 

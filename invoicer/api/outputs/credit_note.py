@@ -13,7 +13,7 @@ from invoicer.api.pagination import PaginationMeta
 from invoicer.catalog.fields import Instant
 from invoicer.catalog.organizations import DEFAULT_BILLING_ENTITY
 from invoicer.db import CreditNote, CreditNoteAppliedTax, CreditNoteItem
-from invoicer.rating.arithmetic import decimal_text
+from schemas.money import decimal_text
 
 
 class CreditNoteTaxOutput(AppliedTaxOutput):

@@ -7,8 +7,8 @@ from pydantic import BaseModel
 from invoicer.billing.credit_note_requests import CreditNoteEstimate
 from invoicer.billing.credit_notes import CreditNoteItemInput
 from invoicer.db import FeeAppliedTax
-from invoicer.rating.arithmetic import decimal_text
 from invoicer.rating.taxes import AppliedTax
+from schemas.money import decimal_text
 
 
 class EstimatedItemOutput(BaseModel):

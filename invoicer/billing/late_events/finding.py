@@ -14,7 +14,7 @@ Durable steps, and what a crash after each means:
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Select, func, select, update
@@ -37,16 +37,13 @@ from invoicer.db.session import transaction
 from schemas.errors import InvariantViolation
 from schemas.period import TimeRange
 from schemas.reconciliation import AuditScope
-from schemas.usage import ArrivedEvent, StoredSpan
+from schemas.time_text import EPOCH
+from schemas.usage import LOOK_OVERLAP, ArrivedEvent, StoredSpan
 
-OVERLAP = timedelta(minutes=5)
-"""How far a look reaches back behind the one before: a row gets its time as its insert begins and is seen as it
-ends, which no client waits for longer than two minutes."""
 EVENTS_MAX = 5_000
 """Late events read and recorded at once."""
 PERIODS_MAX = 500
 """Periods of a full search that are counted together."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE_ALL = ("", "")
 
 
@@ -60,7 +57,7 @@ def look_for_late_events(context: Context) -> int:
     with transaction(context.sessions, reads_only=True) as session:
         looked_until = session.get_one(LateEventMark, LATE_EVENT_MARK_ID).looked_until
     # The store's clock may have been set back: what is stored by it now lies behind the mark.
-    since = max(_EPOCH, min(looked_until, until) - OVERLAP)
+    since = max(EPOCH, min(looked_until, until) - LOOK_OVERLAP)
     found = [_find(context, periods) for periods in _touched(context, since, until)]
     if all(each.is_complete for each in found):
         with transaction(context.sessions) as session:

@@ -9,11 +9,11 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from invoicer.billing.late_events.finding import OVERLAP
 from invoicer.billing.late_events.policy import LateEventStatus
 from invoicer.billing.late_events.work import FINAL, misses
 from invoicer.db import LATE_EVENT_MARK_ID, BillingPeriod, Charge, LateEvent, LateEventMark
 from schemas.period import TimeRange
+from schemas.usage import LOOK_OVERLAP
 
 
 @dataclass(frozen=True)
@@ -59,5 +59,5 @@ def load_known_late(session: Session, period: BillingPeriod, charge: Charge) -> 
         period=TimeRange(period.charges_from, period.charges_to),
         missed=frozenset(each.transaction_id for each in late) - unchanged,
         unchanged=frozenset(unchanged),
-        found_until=looked_until - OVERLAP if is_watched else None,
+        found_until=looked_until - LOOK_OVERLAP if is_watched else None,
     )

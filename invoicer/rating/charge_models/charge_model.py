@@ -17,6 +17,10 @@ class ChargeModel(StrEnum):
     DYNAMIC = "dynamic"
 
 
+PRORATED_MODELS = frozenset({ChargeModel.STANDARD, ChargeModel.GRADUATED, ChargeModel.VOLUME})
+"""Those that price a part of a period. Source: Lago charge models, proration."""
+
+
 @dataclass(frozen=True)
 class PricedCharge:
     """What a charge model asks for a usage.

@@ -1,9 +1,10 @@
 """The package charge model: a price per started package."""
 
-from invoicer.rating.arithmetic import ZERO, decimal_text, divide_or_zero, divide_round_up, exact_arithmetic
+from invoicer.rating.arithmetic import ZERO, divide_or_zero, divide_round_up, exact_arithmetic
 from invoicer.rating.charge_models.charge_model import PricedCharge
 from invoicer.rating.charge_models.properties import PackageProperties
 from invoicer.rating.usage import Usage
+from schemas.money import decimal_text
 
 
 @exact_arithmetic()

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from invoicer.rating.arithmetic import PERCENT, ZERO, decimal_text, divide_or_zero, exact_arithmetic
+from invoicer.rating.arithmetic import PERCENT, ZERO, divide_or_zero, exact_arithmetic
 from invoicer.rating.charge_models.charge_model import PricedCharge
 from invoicer.rating.charge_models.percentage_transactions import price_transactions
 from invoicer.rating.charge_models.properties import PercentageProperties
 from invoicer.rating.usage import CountedRunningTotals, Usage
+from schemas.money import decimal_text
 
 
 @exact_arithmetic()

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from invoicer.rating.charge_models.charge_model import ChargeModel, PricedCharge
+from invoicer.rating.charge_models.charge_model import PRORATED_MODELS, ChargeModel, PricedCharge
 from invoicer.rating.charge_models.dynamic import price_dynamic
 from invoicer.rating.charge_models.graduated import price_graduated
 from invoicer.rating.charge_models.graduated_percentage import price_graduated_percentage
@@ -23,8 +23,6 @@ from invoicer.rating.charge_models.standard import price_standard
 from invoicer.rating.charge_models.volume import price_volume
 from invoicer.rating.usage import Usage
 
-_PRORATED_MODELS = frozenset({ChargeModel.STANDARD, ChargeModel.GRADUATED, ChargeModel.VOLUME})
-
 
 def price(  # noqa: PLR0911 - one return per charge model
     model: ChargeModel,
@@ -44,7 +42,7 @@ def price(  # noqa: PLR0911 - one return per charge model
     """
     if model is not properties.model:
         raise ValueError(f"{type(properties).__name__} are no properties of a {model} charge")
-    if prorated and model not in _PRORATED_MODELS:
+    if prorated and model not in PRORATED_MODELS:
         raise ValueError(f"a {model} charge cannot be prorated")
     match properties:
         case StandardProperties():

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol, TypeVar
 
-from invoicer.rating.arithmetic import PERCENT, ZERO, decimal_text
+from invoicer.rating.arithmetic import PERCENT, ZERO
+from schemas.money import decimal_text
 
 
 class Range(Protocol):

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from invoicer.rating.arithmetic import ZERO, decimal_text, divide_or_zero, divide_round_up, exact_arithmetic
+from invoicer.rating.arithmetic import ZERO, divide_or_zero, divide_round_up, exact_arithmetic
 from invoicer.rating.charge_models.charge_model import PricedCharge
 from invoicer.rating.charge_models.properties import VolumeProperties
 from invoicer.rating.charge_models.tiers import Tier
 from invoicer.rating.usage import Usage
+from schemas.money import decimal_text
 
 
 @exact_arithmetic()

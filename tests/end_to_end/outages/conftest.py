@@ -1,14 +1,12 @@
 """The books of the outage stories, which share one cluster."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.end_to_end.outages.ledger import Ledger, open_ledger
 from tests.end_to_end.outages.site import OutageSite
 from tests.faults.scenario import Scenario
-
-OpenLedger = Callable[[str], Ledger]
 
 
 @pytest.fixture

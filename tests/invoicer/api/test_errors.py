@@ -6,10 +6,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from invoicer.api.app import create_app
 from invoicer.api.dependencies import CurrentOrganization
 from invoicer.api.route import make_router
+from invoicer.context import Context
+from invoicer.db import Organization
 from schemas.errors import TransientError
 from tests.invoicer.api.bodies import details, make_customer, make_metric, make_plan, make_tax, post
 from tests.invoicer.asgi_transport import AsgiTransport
@@ -20,8 +24,8 @@ MISSING_TAX = {"status": 400, "error": "BadRequest: param is missing or the valu
 
 
 @pytest.fixture
-def faulty_client(app: FastAPI) -> Iterator[httpx.Client]:
-    """A client of the application with two more routes that fail, answered as a server would."""
+def faulty_client(context: Context, organization: Organization) -> Iterator[httpx.Client]:
+    """A client of an application with two more routes that fail, answered as a server would."""
     router = make_router("faults")
 
     @router.get("/away")
@@ -32,6 +36,7 @@ def faulty_client(app: FastAPI) -> Iterator[httpx.Client]:
     def broken(_caller: CurrentOrganization) -> None:
         raise RuntimeError("a bug")
 
+    app = create_app(context, registry=CollectorRegistry())
     app.include_router(router, prefix="/faults")
     transport = AsgiTransport(app, raise_app_exceptions=False)
     key = {"Authorization": f"Bearer {API_KEY}"}

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invoicer.rating.arithmetic import (
-    decimal_text,
     divide,
     divide_half_up,
     divide_or_zero,
@@ -93,23 +92,6 @@ def test_divide_or_zero_no_units_gives_zero() -> None:
 def test_to_minor_units_currency_exponent_rounds_once(amount: str, exponent: int, cents: int) -> None:
     """Dollars, yen and dinars are rounded at their own number of decimals."""
     assert to_minor_units(Decimal(amount), exponent) == cents
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("121", "121.0"),
-        ("0", "0.0"),
-        ("-0", "0.0"),
-        ("1E+2", "100.0"),
-        ("0.500", "0.5"),
-        ("-1.20", "-1.2"),
-        ("1E-18", "0.000000000000000001"),
-    ],
-)
-def test_decimal_text_table_is_plain(value: str, text: str) -> None:
-    """Text has no exponent, no trailing zeros and at least one decimal."""
-    assert decimal_text(Decimal(value)) == text
 
 
 def test_exact_arithmetic_lost_digit_raises() -> None:
