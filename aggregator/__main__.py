@@ -13,7 +13,7 @@ from aggregator.clickhouse import ClickHouse, connect_server, create_tables
 from aggregator.dead_letter_limits import DeadLetterLimits
 from aggregator.evaluation import MetricLookup
 from aggregator.event_store import EventStore
-from aggregator.index import DedupIndex
+from aggregator.index import DedupIndex, IndexInUse
 from aggregator.kafka import DeadLetterProducer, KafkaOffsets, TopicCreator
 from aggregator.observability import AggregatorMetrics, LagMetrics
 from aggregator.pipeline import Pipeline
@@ -75,13 +75,20 @@ def _counter(settings: Settings, clickhouse: ClickHouse, registry: CollectorRegi
     catalog = CatalogCache(catalog_loader(open_catalog_engine(settings.database_url)))
     pipeline = Pipeline(
         EventStore(clickhouse),
-        DedupIndex(settings.index_dir, retention_days=settings.index_retention_days),
+        _open_index(settings),
         MetricLookup(catalog, settings.catalog_refresh_seconds),
         observed,
     )
     dead_letters = DeadLetterProducer(settings.kafka_bootstrap_servers, settings.dead_letter_topic)
     limits = DeadLetterLimits(run_max=settings.dead_letter_run_max, ratio_max=settings.dead_letter_ratio_max)
     return RecordCounter(pipeline, dead_letters.send, limits, observed)
+
+
+def _open_index(settings: Settings) -> DedupIndex:
+    try:
+        return DedupIndex(settings.index_dir, retention_days=settings.index_retention_days)
+    except IndexInUse as error:
+        raise SystemExit(f"{error}; MILLRACE_INDEX_DIR chooses another folder") from None
 
 
 def _open_clickhouse(settings: Settings) -> ClickHouse:

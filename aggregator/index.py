@@ -19,17 +19,19 @@ complete. The file is synced with every commit except its meta page: a power cut
 transactions, whole, and the checkpoint with them; the next sync brings them again.
 """
 
+import fcntl
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from struct import Struct
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 import lmdb
 import numpy as np
 
 from aggregator.index_entries import Entries, Indexed
 from aggregator.index_runs import Hours, IndexRuns, Run, Writing
+from schemas.errors import MillraceError
 
 MAP_BYTES_MIN = 64 * 1024 * 1024
 """First size of the map; it doubles when it is full. The file itself only grows with its content."""
@@ -84,10 +86,19 @@ class IndexSize(NamedTuple):
     file_bytes: int
 
 
+class IndexInUse(MillraceError):
+    """Another process has the index open: what that one adds, the filters of this one would not know."""
+
+
 class DedupIndex:
-    """The index under one directory; one process at a time. Calls take turns, since the map only grows at rest."""
+    """The index under one directory; one process at a time. Calls take turns, since the map only grows at rest.
+
+    Raises: IndexInUse when another process has it.
+    """
 
     def __init__(self, directory: Path, *, retention_days: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._owner = _own(directory)
         self._env = _open(directory)
         self._checkpoints = self._env.open_db(b"checkpoints")
         self._state = self._env.open_db(b"state")
@@ -178,6 +189,7 @@ class DedupIndex:
     def close(self) -> None:
         """Release the files."""
         self._env.close()
+        self._owner.close()
 
     def _read_hours(self) -> None:
         with self._env.begin(db=self._state) as transaction:
@@ -217,9 +229,19 @@ class DedupIndex:
                     return
 
 
+def _own(directory: Path) -> IO[bytes]:
+    """Hold a directory until the file is closed, or the process ends, however it does."""
+    file = (directory / "owner").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise IndexInUse(f"the index in {directory} is in use by another process") from None
+    return file
+
+
 def _open(directory: Path) -> lmdb.Environment:
     """The environment of a directory; an empty one where there is none of this layout."""
-    directory.mkdir(parents=True, exist_ok=True)
     env = _environment(directory)
     with env.begin(db=env.open_db(b"state")) as transaction:
         if transaction.get(_LAYOUT) == LAYOUT:

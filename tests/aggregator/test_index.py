@@ -1,5 +1,8 @@
 """The dedup index on disk."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import lmdb
 import pytest
 
 from aggregator import index as index_module
-from aggregator.index import DedupIndex, IndexEntry, StoredSpan
+from aggregator.index import DedupIndex, IndexEntry, IndexInUse, StoredSpan
 from tests.aggregator.stream import NOON_US
 
 DAY_US = 86_400 * 1_000_000
@@ -59,6 +62,22 @@ def test_index_of_another_layout_begins_anew(tmp_path: Path) -> None:
         index = DedupIndex(tmp_path / "index", retention_days=45)
         assert (index.checkpoint(3), index.size().entries) == (0, 0)
         index.close()
+
+
+def test_index_is_opened_by_one_process_at_a_time(tmp_path: Path) -> None:
+    """The filters of one would not know what another one adds: it would count that twice."""
+    folder = tmp_path / "index"
+    open_it = f"from pathlib import Path; from aggregator import index; index.DedupIndex(Path({str(folder)!r}), "
+    open_it += "retention_days=45)"
+    index = DedupIndex(folder, retention_days=45)
+    with pytest.raises(IndexInUse, match=re.escape(f"the index in {folder} is in use by another process")):
+        DedupIndex(folder, retention_days=45)
+    other = subprocess.run([sys.executable, "-c", open_it], capture_output=True, text=True, check=False)
+    assert other.returncode == 1
+    assert "IndexInUse" in other.stderr
+    index.close()
+    subprocess.run([sys.executable, "-c", open_it], check=True)
+    DedupIndex(folder, retention_days=45).close()
 
 
 def test_add_past_the_map_size_grows_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
