@@ -8,12 +8,14 @@ from invoicer.db.session import transaction
 from tests.invoicer.billing.scenario import Scenario, utc
 
 
-def subscribe_in(scenario: Scenario, timezone: str, *, at: str = "2026-01-01", **plan: bool) -> None:
+def subscribe_in(
+    scenario: Scenario, timezone: str, *, at: str = "2026-01-01", pay_in_advance: bool = False
+) -> None:
     """Team at USD 120 a month, calls at 0.10, for a customer in `timezone`."""
     scenario.clock.move_to(max(utc(at), scenario.clock.now()))
     with scenario.catalog() as catalog:
         catalog.customer(timezone=timezone)
-        catalog.charge(catalog.plan(**plan), catalog.metric("calls"))
+        catalog.charge(catalog.plan(pay_in_advance=pay_in_advance), catalog.metric("calls"))
     scenario.subscribe(subscription_at=utc(at))
 
 
