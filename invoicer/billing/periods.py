@@ -70,8 +70,9 @@ def subscription_period(
     `current`                  the period in progress at `billing_at`, not the one it bills.
     `periodic_invoice_issued`  whether the periodic invoice of the local day of termination exists already.
                                If not, a termination on a billing day bills the completed period, whole.
-    `previous_fee_end`         end of the last period whose fee was invoiced. In arrears nothing before it is
-                               billed again, also where a change of timezone makes its last day come again.
+    `previous_fee_end`         end of the last period whose fee was invoiced. Where a change of timezone makes the
+                               last day of a period in arrears come again, the period begins there: it is not
+                               billed twice. Less than 26 h of overlap are left, so that a month stays whole.
     Bounds: begins no earlier than the local day of the start; ends at a termination not after `billing_at`.
     Source: Lago billing periods, subscription fee period; termination on a billing day.
     """
@@ -82,9 +83,10 @@ def subscription_period(
     )
     earliest = day_start(terms.started_on, terms.timezone)
     period = _clamp(terms, dates, at, earliest)
-    if previous_fee_end is None or bills_interval_in_progress or previous_fee_end <= period.start:
+    if previous_fee_end is None or bills_interval_in_progress:
         return period
-    return replace(period, start=min(previous_fee_end, period.end))
+    comes_again = previous_fee_end - period.start >= TIMEZONE_SHIFT_MAX
+    return replace(period, start=min(previous_fee_end, period.end)) if comes_again else period
 
 
 def charges_period(

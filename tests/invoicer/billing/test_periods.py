@@ -208,6 +208,21 @@ def test_charges_after_a_change_of_timezone_begin_where_the_last_ended(
 
 
 @pytest.mark.parametrize(
+    ("previous_end", "start"),
+    [
+        ("2022-03-02T01:00:00Z", "2022-03-01T00:00:00Z"),
+        ("2022-03-02T02:00:00Z", "2022-03-02T02:00:00Z"),
+        ("2022-05-01T00:00:00Z", "2022-04-01T00:00:00Z"),
+        ("2022-02-01T00:00:00Z", "2022-03-01T00:00:00Z"),
+    ],
+)
+def test_fee_in_arrears_begins_behind_a_period_that_came_again(previous_end: str, start: str) -> None:
+    """From 26 hours of overlap on the fee of March begins where the last one ended, at the latest with April."""
+    period = subscription_period(make_terms(), at("2022-04-02T00:00:00Z"), previous_fee_end=at(previous_end))
+    assert (period.start, period.end) == (at(start), at("2022-04-01T00:00:00Z"))
+
+
+@pytest.mark.parametrize(
     ("period", "shown"),
     [
         (whole_days("2022-03-01T00:00:00Z", "2022-04-01T00:00:00Z"), "2022-03-31T23:59:59Z"),
