@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, aliased, joinedload, selectinload
 from invoicer.billing.billing_items import SubscriptionFacts
 from invoicer.billing.due_steps import SubscriptionStatus
 from invoicer.catalog.snapshot import load_metric_definitions
-from invoicer.db import BillingPeriod, Charge, Customer, Fee, Invoice, Plan, Subscription, Tax
+from invoicer.db import BillingPeriod, Charge, Customer, Invoice, Plan, Subscription, Tax
 from schemas.metrics import MetricDefinition
 
 
@@ -86,7 +86,7 @@ def load_facts(session: Session, subscriptions: Sequence[Subscription]) -> list[
         SubscriptionFacts(
             subscription=subscription,
             trial_started_at=pasts[subscription.id].trial_started_at,
-            has_subscription_fee=pasts[subscription.id].has_subscription_fee,
+            previous_fee_end=pasts[subscription.id].previous_fee_end,
             previous_charges_end=pasts[subscription.id].previous_charges_end,
             metrics=metrics[subscription.plan_id],
         )
@@ -96,7 +96,9 @@ def load_facts(session: Session, subscriptions: Sequence[Subscription]) -> list[
 
 def past_columns() -> tuple[Label[Any], ...]:
     """The past of each `Subscription` that a statement selects, as columns named as in `SubscriptionFacts`."""
-    fee = select(Fee.id).where(Fee.subscription_id == Subscription.id, Fee.fee_type == "subscription")
+    fee_end = select(func.max(BillingPeriod.subscription_to)).where(
+        BillingPeriod.subscription_id == Subscription.id, BillingPeriod.bills_subscription_fee.is_(True)
+    )
     charges_end = (
         select(func.max(BillingPeriod.charges_to))
         .join(Invoice, Invoice.id == BillingPeriod.invoice_id)
@@ -104,7 +106,7 @@ def past_columns() -> tuple[Label[Any], ...]:
     )
     return (
         _first_start().label("trial_started_at"),
-        fee.correlate(Subscription).exists().label("has_subscription_fee"),
+        fee_end.correlate(Subscription).scalar_subquery().label("previous_fee_end"),
         charges_end.correlate(Subscription).scalar_subquery().label("previous_charges_end"),
     )
 

@@ -18,6 +18,7 @@ from invoicer.billing.due_steps import (
 from invoicer.billing.fee_timing import bills_subscription_fee
 from invoicer.billing.local_days import local_day
 from invoicer.billing.periods import (
+    TIMEZONE_SHIFT_MAX,
     Period,
     PeriodEnd,
     charges_duration_days,
@@ -46,16 +47,21 @@ class SubscriptionFacts:
     """A subscription row with its plan, and what of its past decides what is billed next.
 
     `trial_started_at`      first start under its external id with this customer.
-    `has_subscription_fee`  whether a subscription fee was ever billed for it.
+    `previous_fee_end`      end of the last period whose subscription fee was invoiced; None when none ever was.
     `previous_charges_end`  end of the charges period invoiced last.
     `metrics`               how the events of the plan's metrics are measured, by metric id.
     """
 
     subscription: Subscription
     trial_started_at: datetime | None
-    has_subscription_fee: bool
+    previous_fee_end: datetime | None
     previous_charges_end: datetime | None
     metrics: Mapping[UUID, MetricDefinition]
+
+    @property
+    def has_subscription_fee(self) -> bool:
+        """Whether a subscription fee was ever billed for it."""
+        return self.previous_fee_end is not None
 
     def terms(self, timezone: ZoneInfo) -> SubscriptionTerms:
         """The billing terms, days being days of `timezone`."""
@@ -141,17 +147,25 @@ def _fee_only(facts: SubscriptionFacts, terms: SubscriptionTerms, billing_at: da
 
 
 def _periodic_item(facts: SubscriptionFacts, terms: SubscriptionTerms, billing_at: datetime) -> BillingItem:
+    fee_period = subscription_period(terms, billing_at, previous_fee_end=facts.previous_fee_end)
     return BillingItem(
         facts=facts,
         terms=terms,
         reason=InvoicingReason.PERIODIC,
         billing_at=billing_at,
-        subscription_period=subscription_period(terms, billing_at),
+        subscription_period=fee_period,
         charges_period=charges_period(terms, billing_at, previous_charges_end=facts.previous_charges_end),
         charges_duration_days=charges_duration_days(terms, billing_at),
-        bills_subscription_fee=_bills_periodic_fee(facts, terms, billing_at),
+        bills_subscription_fee=not _is_paid(facts, terms, fee_period)
+        and _bills_periodic_fee(facts, terms, billing_at),
         bills_charges=True,
     )
+
+
+def _is_paid(facts: SubscriptionFacts, terms: SubscriptionTerms, fee_period: Period) -> bool:
+    """Whether a period paid in advance was invoiced before a change of timezone made its first day come again."""
+    paid_until = facts.previous_fee_end
+    return terms.pay_in_advance and paid_until is not None and paid_until - fee_period.start >= TIMEZONE_SHIFT_MAX
 
 
 def _bills_periodic_fee(facts: SubscriptionFacts, terms: SubscriptionTerms, billing_at: datetime) -> bool:
@@ -174,7 +188,9 @@ def _terminating_item(facts: SubscriptionFacts, terms: SubscriptionTerms, billin
         terms=terms,
         reason=InvoicingReason.TERMINATING,
         billing_at=billing_at,
-        subscription_period=subscription_period(terms, billing_at, periodic_invoice_issued=issued),
+        subscription_period=subscription_period(
+            terms, billing_at, periodic_invoice_issued=issued, previous_fee_end=facts.previous_fee_end
+        ),
         charges_period=charges_period(
             terms,
             billing_at,

@@ -130,7 +130,7 @@ def _current_facts(session: Session, row: Row[Any]) -> CurrentFacts:
     facts = SubscriptionFacts(
         subscription=subscription,
         trial_started_at=row.trial_started_at,
-        has_subscription_fee=row.has_subscription_fee,
+        previous_fee_end=row.previous_fee_end,
         previous_charges_end=row.previous_charges_end,
         metrics=_definitions(session, charges),
     )

@@ -99,10 +99,10 @@ def trial_ends_on(terms: SubscriptionTerms) -> datetime | None:
 
 
 def is_periodic_invoice_issued(subscription: Subscription, terms: SubscriptionTerms) -> bool:
-    """Whether the local day on which it ended had been billed already."""
+    """Whether no billing day up to its end is left to be served, be it that it was served in another timezone."""
     if subscription.billed_until is None or terms.terminated_at is None:
         return False
-    return local_day(subscription.billed_until, terms.timezone) == local_day(terms.terminated_at, terms.timezone)
+    return _next_bill_at(subscription, terms) > terms.terminated_at
 
 
 def _steps_of_active(subscription: Subscription, terms: SubscriptionTerms) -> list[DueStep]:

@@ -63,12 +63,16 @@ def subscription_period(
     *,
     current: bool = False,
     periodic_invoice_issued: bool = False,
+    previous_fee_end: datetime | None = None,
 ) -> Period:
     """The period of the subscription fee that an invoice of `billing_at` bills.
 
     `current`                  the period in progress at `billing_at`, not the one it bills.
     `periodic_invoice_issued`  whether the periodic invoice of the local day of termination exists already.
                                If not, a termination on a billing day bills the completed period, whole.
+    `previous_fee_end`         end of the last period whose fee was invoiced. Where a change of timezone makes the
+                               last day of a period in arrears come again, the period begins there: it is not
+                               billed twice. Less than 26 h of overlap are left, so that a month stays whole.
     Bounds: begins no earlier than the local day of the start; ends at a termination not after `billing_at`.
     Source: Lago billing periods, subscription fee period; termination on a billing day.
     """
@@ -78,7 +82,11 @@ def subscription_period(
         terms, terms.interval, at, in_progress=bills_interval_in_progress, issued=periodic_invoice_issued
     )
     earliest = day_start(terms.started_on, terms.timezone)
-    return _clamp(terms, dates, at, earliest)
+    period = _clamp(terms, dates, at, earliest)
+    if previous_fee_end is None or bills_interval_in_progress:
+        return period
+    comes_again = previous_fee_end - period.start >= TIMEZONE_SHIFT_MAX
+    return replace(period, start=min(previous_fee_end, period.end)) if comes_again else period
 
 
 def charges_period(
@@ -92,9 +100,9 @@ def charges_period(
     """The period of the usage charges that an invoice of `billing_at` bills: always time gone by.
 
     `current`, `periodic_invoice_issued` as in `subscription_period`.
-    `previous_charges_end`  end of the charges period invoiced before; when it lies less than 26 h from the
-                            computed start (the timezone has changed), the period begins there: no hole,
-                            no overlap.
+    `previous_charges_end`  end of the charges period invoiced before; when it lies after the computed start, or
+                            less than 26 h before it (the timezone has changed), the period begins there: no
+                            hole, no overlap.
     Bounds: begins no earlier than `started_at` to the microsecond; ends at a termination. A termination on a
             billing day without its periodic invoice bills the completed period: the usage between that
             day's beginning and the termination is in it only if the periodic invoice is issued first.
@@ -105,7 +113,7 @@ def charges_period(
         terms, terms.charges_interval, at, in_progress=current, issued=periodic_invoice_issued
     )
     period = _clamp(terms, dates, at, terms.started_at)
-    if previous_charges_end is None or abs(period.start - previous_charges_end) >= TIMEZONE_SHIFT_MAX:
+    if previous_charges_end is None or period.start - previous_charges_end >= TIMEZONE_SHIFT_MAX:
         return period
     return replace(period, start=min(previous_charges_end, period.end))
 

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from invoicer.billing.billing_facts import load_account, load_facts
@@ -19,7 +19,7 @@ from invoicer.billing.subscription_terms import BillingTime
 from invoicer.catalog.customers import ensure_customer
 from invoicer.catalog.organizations import check_billing_entity
 from invoicer.catalog.plans import find_plan
-from invoicer.db import Customer, Organization, Plan, Subscription
+from invoicer.db import BillingPeriod, Customer, Organization, Plan, Subscription
 from schemas.errors import InputError
 from schemas.usage import UsageReader
 
@@ -57,7 +57,9 @@ def create_subscription(
 def start_or_wait(session: Session, usage: UsageReader, subscription: Subscription, now: datetime) -> None:
     """Start a pending subscription whose day has come; schedule it otherwise. The customer is locked.
 
-    It starts no earlier than the end of the subscription that was invoiced under its external id before.
+    It starts no earlier than what was invoiced under its external id before ends, whoever paid for it: events
+    are known by the external id alone.
+    Source: Lago subscriptions, creation.
     """
     timezone = ZoneInfo(subscription.customer.applicable_timezone)
     if local_day(subscription.subscription_at, timezone) <= local_day(now, timezone):
@@ -133,14 +135,22 @@ def _new_subscription(
 
 
 def _invoiced_until(session: Session, subscription: Subscription) -> datetime | None:
-    return session.scalar(
-        select(func.max(Subscription.terminated_at)).where(
-            Subscription.customer_id == subscription.customer_id,
-            Subscription.external_id == subscription.external_id,
-            Subscription.status == SubscriptionStatus.TERMINATED,
-            Subscription.on_termination_invoice != "skip",
-        )
+    """Where the usage ends that was invoiced, or still will be, for the ended subscriptions of the external id."""
+    ended = and_(
+        Subscription.organization_id == subscription.organization_id,
+        Subscription.external_id == subscription.external_id,
+        Subscription.status == SubscriptionStatus.TERMINATED,
     )
+    with_final_invoice = select(func.max(Subscription.terminated_at)).where(
+        ended, Subscription.on_termination_invoice != "skip"
+    )
+    invoiced = (
+        select(func.max(BillingPeriod.charges_to))
+        .join(Subscription, Subscription.id == BillingPeriod.subscription_id)
+        .where(ended, BillingPeriod.bills_charges.is_(True))
+    )
+    ends = [session.scalar(each) for each in (with_final_invoice, invoiced)]
+    return max((end for end in ends if end is not None), default=None)
 
 
 def _start(session: Session, usage: UsageReader, subscription: Subscription, now: datetime) -> None:

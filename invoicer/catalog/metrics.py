@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import ColumnElement, Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from invoicer.catalog.metric_filters import narrow_charge_filters, normalize_filters
 from invoicer.catalog.metric_input import MetricChanges, MetricInput
 from invoicer.catalog.snapshot import publish_catalog
-from invoicer.db import BillableMetric, Charge, Plan
+from invoicer.db import BillableMetric, BillingPeriod, Charge, Invoice, Plan, Subscription
 from schemas.errors import Forbidden, InputError, NotFound
 from schemas.expression import InvalidExpression, parse_expression
 from schemas.metrics import AggregationType
@@ -94,14 +94,25 @@ def delete_metric(session: Session, metric: BillableMetric, now: datetime) -> No
 
 
 def is_on_a_plan(session: Session, metric: BillableMetric) -> bool:
-    """Whether a living plan charges for the metric."""
+    """Whether a plan charges for the metric: a living one, or a deleted one that is still to be billed."""
     charged = exists().where(
         Charge.billable_metric_id == metric.id,
         Charge.deleted_at.is_(None),
         Charge.plan_id == Plan.id,
-        Plan.deleted_at.is_(None),
+        or_(Plan.deleted_at.is_(None), _is_still_billed()),
     )
     return bool(session.scalar(select(charged)))
+
+
+def _is_still_billed() -> ColumnElement[bool]:
+    """A subscription of the plan has no final invoice yet, or has one on a draft."""
+    drafts = (
+        select(BillingPeriod.subscription_id)
+        .join(Invoice, Invoice.id == BillingPeriod.invoice_id)
+        .where(Invoice.status == "draft")
+    )
+    is_open = or_(Subscription.due_at.is_not(None), Subscription.id.in_(drafts))
+    return exists().where(Subscription.plan_id == Plan.id, is_open)
 
 
 def _charges(session: Session, metric: BillableMetric) -> Sequence[Charge]:

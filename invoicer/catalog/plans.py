@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session, selectinload
 
 from invoicer.catalog.charge_input import ChargeChanges, ChargeInput
@@ -22,7 +22,7 @@ from invoicer.db import BillableMetric, Charge, Plan, Subscription
 from schemas.errors import ErrorDetails, InputError, NotFound, merge_details
 
 _MONTHLY_CHARGES_INTERVALS = frozenset({"yearly", "semiannual"})
-_LIVE_STATUSES = ("active", "pending")
+_CANCELED = "canceled"
 
 
 def select_plans(organization_id: uuid.UUID) -> Select[Plan]:
@@ -119,14 +119,13 @@ def delete_plan(session: Session, plan: Plan, now: datetime) -> None:
 
 
 def is_attached(session: Session, plan: Plan) -> bool:
-    """Whether a subscription has the plan or is about to get it."""
-    return bool(live_subscriptions(session, plan))
+    """Whether a subscription has the plan, had it, or is about to get it.
 
-
-def live_subscriptions(session: Session, plan: Plan) -> list[Subscription]:
-    """The plan's subscriptions that have not ended."""
-    live = select(Subscription).where(Subscription.plan_id == plan.id, Subscription.status.in_(_LIVE_STATUSES))
-    return list(session.scalars(live.order_by(Subscription.created_at, Subscription.id)))
+    One that has ended counts: its final invoice, a draft and its late events are still billed by the plan's terms.
+    Source: Lago plans, update.
+    """
+    has_it = exists().where(Subscription.plan_id == plan.id, Subscription.status != _CANCELED)
+    return bool(session.scalar(select(has_it)))
 
 
 def _change_terms(session: Session, plan: Plan, changes: PlanChanges) -> None:

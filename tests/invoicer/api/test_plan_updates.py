@@ -9,6 +9,7 @@ import pytest
 from invoicer.context import Context
 from invoicer.db import Plan, Subscription
 from invoicer.db.session import transaction
+from tests.invoicer.api import billing_story as story
 from tests.invoicer.api.bodies import (
     Json,
     details,
@@ -80,7 +81,7 @@ def test_plan_without_subscriptions_changes_altogether(client: httpx.Client) -> 
     assert plan["name"] == "Startup"
 
 
-@pytest.mark.parametrize("status", ["active", "pending"])
+@pytest.mark.parametrize("status", ["active", "pending", "terminated"])
 def test_plan_with_a_subscription_keeps_its_terms(client: httpx.Client, context: Context, status: str) -> None:
     """Only names, amount and taxes change; the rest is silently left."""
     post(client, "taxes", make_tax())
@@ -174,3 +175,24 @@ def test_plan_update_that_is_refused_changes_nothing(client: httpx.Client, metri
         "prorated": ["invalid_billable_metric_or_charge_model"],
     }
     assert client.get("/api/v1/plans/startup").json()["plan"] == before
+
+
+def test_plan_whose_last_subscription_has_ended_keeps_the_terms_it_is_billed_by(client: httpx.Client) -> None:
+    """15 to 20 March are 6 of 31 days of USD 120: 23.23, also where the draft becomes final after the update."""
+    story.post(
+        client,
+        "customers",
+        "customer",
+        external_id="acme",
+        billing_configuration={"invoice_grace_period": 3},
+    )
+    story.make_calls_plan(client)
+    story.subscribe(client)
+    story.move_clock(client, "2026-03-20T12:00:00Z")
+    assert client.delete("/api/v1/subscriptions/acme-1").status_code == 200
+    story.move_clock(client, "2026-03-21T12:00:00Z")
+    changes = {"interval": "yearly", "amount_currency": "JPY", "pay_in_advance": True}
+    assert client.put("/api/v1/plans/team", json={"plan": changes}).status_code == 200
+    story.move_clock(client, "2026-03-25T12:00:00Z")
+    [invoice] = story.invoices(client)
+    assert (invoice["status"], invoice["currency"], invoice["total_amount_cents"]) == ("finalized", "USD", 2323)

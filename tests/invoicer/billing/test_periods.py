@@ -191,7 +191,8 @@ def test_termination_on_a_monthly_billing_day_of_a_year_completes_the_month_only
     [
         ("America/New_York", "2022-02-28T23:00:00Z", "2022-02-28T23:00:00Z"),
         ("Europe/Paris", "2022-03-01T05:00:00Z", "2022-03-01T05:00:00Z"),
-        ("Pacific/Kiritimati", "2022-03-01T12:00:00Z", "2022-02-28T10:00:00Z"),
+        ("Pacific/Kiritimati", "2022-03-01T12:00:00Z", "2022-03-01T12:00:00Z"),
+        ("America/New_York", "2022-03-02T05:00:00Z", "2022-03-02T05:00:00Z"),
         ("UTC", "2022-03-01T00:00:00Z", "2022-03-01T00:00:00Z"),
         ("UTC", "2022-02-01T00:00:00Z", "2022-03-01T00:00:00Z"),
     ],
@@ -199,11 +200,26 @@ def test_termination_on_a_monthly_billing_day_of_a_year_completes_the_month_only
 def test_charges_after_a_change_of_timezone_begin_where_the_last_ended(
     zone: str, previous_end: str, start: str
 ) -> None:
-    """A start less than 26 hours from the end billed before moves to it; anything farther stays."""
+    """A start after the end billed before moves to it within 26 hours, one that lies before it always does."""
     terms = make_terms(timezone=ZoneInfo(zone))
     period = charges_period(terms, at("2022-04-02T00:00:00Z"), previous_charges_end=at(previous_end))
     assert period.start == at(start)
     assert charges_duration_days(terms, at("2022-04-02T00:00:00Z")) == 31
+
+
+@pytest.mark.parametrize(
+    ("previous_end", "start"),
+    [
+        ("2022-03-02T01:00:00Z", "2022-03-01T00:00:00Z"),
+        ("2022-03-02T02:00:00Z", "2022-03-02T02:00:00Z"),
+        ("2022-05-01T00:00:00Z", "2022-04-01T00:00:00Z"),
+        ("2022-02-01T00:00:00Z", "2022-03-01T00:00:00Z"),
+    ],
+)
+def test_fee_in_arrears_begins_behind_a_period_that_came_again(previous_end: str, start: str) -> None:
+    """From 26 hours of overlap on the fee of March begins where the last one ended, at the latest with April."""
+    period = subscription_period(make_terms(), at("2022-04-02T00:00:00Z"), previous_fee_end=at(previous_end))
+    assert (period.start, period.end) == (at(start), at("2022-04-01T00:00:00Z"))
 
 
 @pytest.mark.parametrize(
