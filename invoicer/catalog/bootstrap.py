@@ -6,9 +6,9 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from invoicer.catalog.api_keys import keep_api_key
 from invoicer.catalog.snapshot import publish_catalog
-from invoicer.db import ApiKey, Organization
-from schemas.catalog import hash_api_key
+from invoicer.db import Organization
 from schemas.settings import Settings
 
 _PREFIX_LETTERS = 3
@@ -25,9 +25,7 @@ def ensure_organization(session: Session, settings: Settings, now: datetime, key
         organization = make_organization(settings.organization_name, now)
         session.add(organization)
         session.flush()
-    key_hash = hash_api_key(key)
-    if session.scalar(select(ApiKey.id).where(ApiKey.key_hash == key_hash)) is None:
-        session.add(ApiKey(organization_id=organization.id, key_hash=key_hash, created_at=now, updated_at=now))
+    keep_api_key(session, organization, key, now)
     publish_catalog(session, now)
     return organization
 

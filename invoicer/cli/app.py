@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from invoicer.cli.api_key_commands import api_keys
 from invoicer.cli.csv_events import CsvMapping
 from invoicer.cli.dead_letter_commands import dead_letters
 from invoicer.cli.http_address import http_address
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(dead_letters)
+app.add_typer(api_keys)
 
 DataDir = Annotated[
     Path | None, typer.Option(envvar="MILLRACE_DATA_DIR", help="Where everything is kept. (default: data)")

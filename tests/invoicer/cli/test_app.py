@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from invoicer.cli import app
 
 COMMANDS = ["up", "demo", "replay", "dead-letters list", "dead-letters replay"]
+COMMANDS += ["api-keys list", "api-keys add", "api-keys revoke"]
 
 
 def printed(*arguments: str) -> str:
@@ -30,4 +31,4 @@ def test_help_in_a_narrow_terminal_cuts_nothing(command: str) -> None:
 
 def test_list_of_commands_in_a_narrow_terminal_cuts_nothing() -> None:
     """Each command is said in one line."""
-    assert not re.search(r"\w\.\.\.", printed() + printed("dead-letters"))
+    assert not re.search(r"\w\.\.\.", printed() + printed("dead-letters") + printed("api-keys"))
