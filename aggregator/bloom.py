@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 ID_BYTES = 16
-BITS_PER_ENTRY = 10
-"""With `PROBES` bits each, about 18 in a thousand ids that a full filter does not hold pass it."""
-PROBES = 5
+BITS_PER_ENTRY = 8
+"""With `PROBES` bits each, about 33 in a thousand ids that a full filter does not hold pass it."""
+PROBES = 4
 _WORD_BITS = 64
 WORD = np.dtype("<u8")
 _CHOOSER_BITS = np.uint64(32)

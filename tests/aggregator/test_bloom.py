@@ -29,11 +29,11 @@ def test_filter_passes_all_that_was_added(
 
 @pytest.mark.parametrize("chooser", Chooser)
 def test_full_filter_passes_few_others(chooser: Chooser) -> None:
-    """The documented 18 in a thousand, of ids that are hashes."""
+    """The documented 33 in a thousand, of ids that are hashes."""
     random = Random(11)
     bits = BloomFilter(20_000, chooser)
     bits.add(HashedIds.of(made(random, 20_000)))
-    assert 0 < len(passing(bits, made(random, 50_000))) < 50_000 * 0.022
+    assert 0 < len(passing(bits, made(random, 50_000))) < 50_000 * 0.037
 
 
 def test_filter_behind_another_one_passes_as_few_of_what_passed_that() -> None:
@@ -44,7 +44,7 @@ def test_filter_behind_another_one_passes_as_few_of_what_passed_that() -> None:
     for bits in (first, second):
         bits.add(added)
     behind = asked.at(first.passing(asked))
-    assert 0 < len(second.passing(behind)) < len(behind.bits) * 0.03
+    assert 0 < len(second.passing(behind)) < len(behind.bits) * 0.05
 
 
 def test_filter_read_back_takes_more() -> None:
