@@ -1,7 +1,8 @@
-"""Lists of Lago's below a customer or a plan that are not offered.
+"""Routes of Lago's below a customer, a plan or a subscription that are not offered.
 
 External ids and codes may hold `/`: without these routes `/customers/acme/wallets` would ask for the customer
-`acme/wallets`, and whoever has the customer acme would be told that it does not exist.
+`acme/wallets`, and whoever has the customer acme would be told that it does not exist. They are asked first, so an
+id that ends like one of them cannot be asked for.
 """
 
 from invoicer.api.dependencies import CurrentOrganization
@@ -22,3 +23,13 @@ router = make_router("not offered")
 def refuse(owner: str, _organization: CurrentOrganization) -> None:
     """Answered as any other route that there is not."""
     raise NotFound("resource")
+
+
+for part in ("alerts", "charges", "entitlements", "fixed_charges", "lifetime_usage"):
+    for path in (part, f"{part}/{{rest:path}}"):
+        router.add_api_route(
+            f"/subscriptions/{{owner:path}}/{path}",
+            refuse,
+            methods=["GET", "PUT", "DELETE"],
+            include_in_schema=False,
+        )

@@ -67,4 +67,4 @@ def api_routers() -> Sequence[APIRouter]:
     Codes and external ids may hold `/`, so `/customers/{external_id:path}` takes whatever nobody before it
     took: routes below a customer or a plan, such as its usage, must be asked first.
     """
-    return (*billing_routers(), not_offered.router, *catalog_routers())
+    return (not_offered.router, *billing_routers(), *catalog_routers())
