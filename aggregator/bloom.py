@@ -41,6 +41,12 @@ class Chooser(Enum):
     SECOND = auto()
 
 
+def halves(ids: Sequence[bytes]) -> tuple[Words, Words]:
+    """The first and the second eight bytes of ids of `ID_BYTES` bytes, as numbers."""
+    first, second = np.frombuffer(b"".join(ids), WORD).reshape(len(ids), ID_BYTES // WORD.itemsize).T.copy()
+    return first, second
+
+
 @dataclass(frozen=True, slots=True)
 class HashedIds:
     """Ids as filters and sorted entries need them: their two halves, and what they choose in a word."""
@@ -52,8 +58,7 @@ class HashedIds:
     @classmethod
     def of(cls, ids: Sequence[bytes]) -> Self:
         """Those of ids of `ID_BYTES` bytes."""
-        words = np.frombuffer(b"".join(ids), dtype=WORD).reshape(len(ids), ID_BYTES // WORD.itemsize)
-        return cls.of_halves(*words.T.copy())
+        return cls.of_halves(*halves(ids))
 
     @classmethod
     def of_halves(cls, first: Words, second: Words) -> Self:
@@ -74,17 +79,6 @@ class BloomFilter:
     def __init__(self, capacity: int, chooser: Chooser) -> None:
         self._words = np.zeros(max(capacity * BITS_PER_ENTRY // _WORD_BITS, 1), WORD)
         self._chooser = chooser
-
-    @classmethod
-    def from_bytes(cls, data: bytes, chooser: Chooser) -> Self:
-        """The filter that `to_bytes` wrote; its chooser is not part of that."""
-        loaded = cls(0, chooser)
-        loaded._words = np.frombuffer(data, WORD).copy()
-        return loaded
-
-    def to_bytes(self) -> bytes:
-        """The filter's bits, in the same order on every machine."""
-        return self._words.tobytes()
 
     def add(self, ids: HashedIds) -> None:
         """Let `ids` pass from now on."""

@@ -12,7 +12,7 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from aggregator.bloom import WORD, HashedIds, Places, Words
+from aggregator.bloom import WORD, HashedIds, Places, Words, halves
 
 _COLUMNS = 3
 ENTRY_BYTES = _COLUMNS * WORD.itemsize
@@ -42,8 +42,8 @@ class Entries:
     @classmethod
     def of(cls, entries: Collection[Indexed]) -> Self:
         """Those of stored events, in their order."""
-        ids = HashedIds.of([entry.event_id for entry in entries])
-        return cls(ids.first, ids.second, np.array([entry.fingerprint for entry in entries], WORD))
+        first, second = halves([entry.event_id for entry in entries])
+        return cls(first, second, np.array([entry.fingerprint for entry in entries], WORD))
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Self:
